@@ -1,0 +1,116 @@
+"""Typed errors and the one table that maps them to HTTP and gRPC.
+
+EdgecoreError
+├── InvalidInput        the caller's value breaks a rule; names field, rule and what would be accepted
+├── Unauthenticated     no valid key
+├── Forbidden           a valid key without the right
+├── NotFound            unknown, or another tenant's
+├── Conflict            the object's state does not allow it
+├── PayloadTooLarge     the body is over the limit
+├── ResourceExhausted   over a rate, a quota or a bound
+├── DeadlineExceeded    it took longer than allowed
+├── Unavailable         a part this call needs is away; trying again may help
+└── Internal            a bug of ours
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import grpc
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One broken rule: which field, which rule, what would be accepted."""
+
+    field: str
+    rule: str
+    nearest: Any = None
+
+    def as_dict(self) -> dict[str, Any]:
+        problem = {"field": self.field, "rule": self.rule}
+        return problem if self.nearest is None else problem | {"nearest": self.nearest}
+
+
+class EdgecoreError(Exception):
+    """Base of all errors that may cross an edge. `code` is stable and machine-readable."""
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    http_status: ClassVar[int] = 500
+    grpc_status: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidInput(EdgecoreError):
+    code, title, http_status = "invalid_input", "Invalid input", 422
+    grpc_status = grpc.StatusCode.INVALID_ARGUMENT
+
+    def __init__(self, problems: list[FieldProblem]) -> None:
+        super().__init__("; ".join(f"{problem.field}: {problem.rule}" for problem in problems))
+        self.problems = problems
+
+
+class Unauthenticated(EdgecoreError):
+    code, title, http_status = "unauthenticated", "Authentication required", 401
+    grpc_status = grpc.StatusCode.UNAUTHENTICATED
+
+
+class Forbidden(EdgecoreError):
+    code, title, http_status = "forbidden", "Not allowed", 403
+    grpc_status = grpc.StatusCode.PERMISSION_DENIED
+
+
+class NotFound(EdgecoreError):
+    code, title, http_status = "not_found", "Not found", 404
+    grpc_status = grpc.StatusCode.NOT_FOUND
+
+
+class Conflict(EdgecoreError):
+    code, title, http_status = "conflict", "Conflict with the object's state", 409
+    grpc_status = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class PayloadTooLarge(EdgecoreError):
+    code, title, http_status = "payload_too_large", "Payload too large", 413
+    grpc_status = grpc.StatusCode.OUT_OF_RANGE
+
+
+class ResourceExhausted(EdgecoreError):
+    code, title, http_status = "resource_exhausted", "Limit reached", 429
+    grpc_status = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class DeadlineExceeded(EdgecoreError):
+    code, title, http_status = "deadline_exceeded", "It took too long", 504
+    grpc_status = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Unavailable(EdgecoreError):
+    code, title, http_status = "unavailable", "Temporarily unavailable", 503
+    grpc_status = grpc.StatusCode.UNAVAILABLE
+
+
+class Internal(EdgecoreError):
+    pass
+
+
+_BY_GRPC_STATUS: dict[grpc.StatusCode, type[EdgecoreError]] = {
+    kind.grpc_status: kind
+    for kind in (
+        Unauthenticated, Forbidden, NotFound, Conflict, PayloadTooLarge,
+        ResourceExhausted, DeadlineExceeded, Unavailable, Internal,
+    )
+}  # fmt: skip
+
+
+def from_grpc(error: grpc.RpcError) -> EdgecoreError:
+    """The typed error behind a failed call; an unknown status is Internal."""
+    status = error.code()
+    detail = error.details() or status.name
+    if status is grpc.StatusCode.INVALID_ARGUMENT:
+        return InvalidInput([FieldProblem("request", detail)])
+    return _BY_GRPC_STATUS.get(status, Internal)(detail)

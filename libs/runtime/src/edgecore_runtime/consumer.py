@@ -1,0 +1,219 @@
+"""The Kafka consumer runner: a visible chain of steps for each record.
+
+    fetch → decode → trace → handle in one transaction with the inbox → commit the offset
+
+Each failure has one meaning:
+    MalformedEvent, PermanentFailure   dead-letter at once: another try would end the same way
+    a transient database failure       slow down: the record waits, the offset stays
+    anything else                      retry with growing pauses, then dead-letter
+A flood of dead letters stops the consumer instead of emptying the topic into the dead-letter queue.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from opentelemetry.trace import SpanKind
+from prometheus_client import Counter, Gauge
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from edgecore_contracts.cloudevents import Event, MalformedEvent, decode
+from edgecore_contracts.topics import catalogue
+from edgecore_runtime import crash, dlq, kafka_clients, logs, telemetry
+from edgecore_runtime.clock import Clock
+from edgecore_runtime.database import Database, is_transient
+from edgecore_runtime.kafka_clients import opened
+from edgecore_runtime.kafka_topics import ensure_topics
+from edgecore_runtime.outbox import Inbox
+
+Handler = Callable[[Event, AsyncSession], Awaitable[None]]
+
+ATTEMPTS = 5
+BACKOFF_SECONDS = (0.05, 5.0)
+BATCH = 200
+PARALLEL_PARTITIONS = 8
+POLL_MILLISECONDS = 500
+SILENT_SECONDS = 30.0
+FLOOD = 50
+FLOOD_SECONDS = 60.0
+REQUEST_SECONDS = 20.0
+
+handled = Counter("edgecore_events_handled_total", "Events whose effect is committed", ["group", "type"])
+repeated = Counter("edgecore_events_repeated_total", "Events seen again, without effect", ["group"])
+retried = Counter("edgecore_events_retried_total", "Tries after the first", ["group"])
+dead = Counter("edgecore_events_dead_total", "Events sent to the dead-letter topic", ["group"])
+lag = Gauge("edgecore_consumer_lag", "Records behind the log's end, of the partitions owned", ["group"])
+
+log = logs.get(__name__)
+
+
+class PermanentFailure(Exception):
+    """A handler raises this for an event that can never be handled."""
+
+
+class DeadLetterFlood(RuntimeError):
+    """Too many events in a row cannot be handled: the fault is probably ours, so consuming stops."""
+
+
+class Consumer:
+    """Consumes topics as one member of a group, until cancelled."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        group: str,
+        topics: list[str],
+        handler: Handler,
+        database: Database,
+        inbox: Inbox,
+        clock: Clock,
+        session_seconds: float = 10.0,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._session_seconds = session_seconds
+        self._group = group
+        self._topics = topics
+        self._handler = handler
+        self._database = database
+        self._inbox = inbox
+        self._clock = clock
+        self._last_poll = clock.monotonic()
+        self._dead_times: deque[float] = deque(maxlen=FLOOD)
+        self._slots = asyncio.Semaphore(PARALLEL_PARTITIONS)
+
+    async def run(self) -> None:
+        """Consume; a broker that is away is waited for. Raises DeadLetterFlood."""
+        low, high = BACKOFF_SECONDS
+        pause = low
+        while True:
+            try:
+                await self._session()
+                pause = low
+            except (KafkaError, TimeoutError, OSError) as error:
+                log.warning("consumer waits for the broker", error=repr(error), seconds=round(pause, 2))
+                self._last_poll = self._clock.monotonic()
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(pause * 2, high)
+
+    async def check(self) -> str | None:
+        """A liveness check: the loop must have polled, or waited for the broker, lately."""
+        silent = self._clock.monotonic() - self._last_poll
+        return f"no poll for {silent:.0f} s" if silent > SILENT_SECONDS else None
+
+    async def _session(self) -> None:
+        """One membership in the group; ends when the watchdog finds it stale, raises when the broker is lost."""
+        async with asyncio.timeout(REQUEST_SECONDS):
+            await ensure_topics(self._bootstrap, self._topics)
+        async with (
+            opened(kafka_clients.member(self._bootstrap, self._group, self._topics, self._session_seconds)) as consumer,
+            opened(kafka_clients.producer(self._bootstrap)) as producer,
+        ):
+            await self._consume(consumer, producer)
+
+    async def _consume(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        stale_since: float | None = None
+        next_look = 0.0
+        while True:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                batches = await consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=BATCH)
+            self._last_poll = now = self._clock.monotonic()
+            if batches:
+                stale_since = None
+                await asyncio.gather(*(self._partition(consumer, producer, p, r) for p, r in batches.items()))
+            elif now >= next_look:
+                next_look = now + REQUEST_SECONDS / 4
+                behind = await self._behind(consumer)
+                stale_since = (stale_since or now) if behind else None
+                if stale_since is not None and now - stale_since > SILENT_SECONDS / 2:
+                    log.warning("records are waiting but none arrive; joining the group anew", behind=behind)
+                    return
+
+    async def _behind(self, consumer: AIOKafkaConsumer) -> int:
+        """Records between our position and the log's end; a log that became shorter counts too."""
+        owned = list(consumer.assignment())
+        if not owned:
+            return 0
+        async with asyncio.timeout(REQUEST_SECONDS):
+            ends = await consumer.end_offsets(owned)
+            positions = {partition: await consumer.position(partition) for partition in owned}
+        behind = sum(abs(ends[partition] - positions[partition]) for partition in owned)
+        lag.labels(self._group).set(behind)
+        return behind
+
+    async def _partition(
+        self,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        partition: TopicPartition,
+        records: list[ConsumerRecord[bytes, bytes]],
+    ) -> None:
+        """Handle a partition's records in order, then commit how far we came."""
+        async with self._slots:
+            for record in records:
+                await self._record(producer, record)
+        crash.point("ack.before")
+        try:
+            # Only this partition, by name: a bare commit() after a rebalance commits what we no longer own.
+            await consumer.commit({partition: records[-1].offset + 1})
+        except (CommitFailedError, IllegalStateError):
+            log.info("partition moved before its commit; its new owner repeats", partition=partition.partition)
+        crash.point("ack.after")
+
+    async def _record(self, producer: AIOKafkaProducer, record: ConsumerRecord[bytes, bytes]) -> None:
+        try:
+            event = decode(record.key, record.value, record.headers)
+        except MalformedEvent as error:
+            await self._bury(producer, record, str(error), attempts=1)
+            return
+        attempts = 0
+        low, high = BACKOFF_SECONDS
+        while True:
+            try:
+                await self._handle(event)
+                return
+            except PermanentFailure as error:
+                await self._bury(producer, record, str(error), attempts + 1)
+                return
+            except Exception as error:
+                # A database that is away is nobody's fault in this record: it waits as long as it takes.
+                attempts += 0 if is_transient(error) else 1
+                if attempts >= ATTEMPTS:
+                    log.exception("event cannot be handled", event_id=event.id, event_type=event.type)
+                    await self._bury(producer, record, repr(error), attempts)
+                    return
+                log.warning("event will be tried again", event_id=event.id, error=repr(error))
+                retried.labels(self._group).inc()
+                self._last_poll = self._clock.monotonic()
+                await asyncio.sleep(low * random.uniform(0.5, 1.0))  # noqa: S311
+                low = min(low * 3, high)
+
+    async def _handle(self, event: Event) -> None:
+        """Effect and inbox row in one transaction."""
+        with (
+            telemetry.span(f"consume {event.type}", event.trace_context, SpanKind.CONSUMER, event_id=event.id),
+            logs.bind(job_id=event.key),
+        ):
+            async with self._database.transaction() as session:
+                if await self._inbox.first_time(session, event):
+                    await self._handler(event, session)
+                    handled.labels(self._group, event.type).inc()
+                else:
+                    repeated.labels(self._group).inc()
+
+    async def _bury(
+        self, producer: AIOKafkaProducer, record: ConsumerRecord[bytes, bytes], reason: str, attempts: int
+    ) -> None:
+        """Park the record with its reason; the offset is committed only after this is acknowledged."""
+        now = self._clock.monotonic()
+        self._dead_times.append(now)
+        if len(self._dead_times) == FLOOD and now - self._dead_times[0] < FLOOD_SECONDS:
+            raise DeadLetterFlood(f"{FLOOD} events within {FLOOD_SECONDS:.0f} s could not be handled: {reason}")
+        headers = dlq.headers_for(record.headers, record.topic, reason, self._group, attempts)
+        topic = catalogue()[record.topic].dead_letters
+        async with asyncio.timeout(REQUEST_SECONDS):
+            await producer.send_and_wait(topic, key=record.key, value=record.value, headers=headers)
+        dead.labels(self._group).inc()
+        log.error("event parked", topic=record.topic, offset=record.offset, reason=reason)

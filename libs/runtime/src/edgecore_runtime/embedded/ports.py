@@ -1,0 +1,43 @@
+"""Free TCP ports on the loopback address."""
+
+from __future__ import annotations
+
+import random
+import socket
+from contextlib import ExitStack
+
+# Below the range from which Linux (32768-60999) and macOS (49152-65535) draw the local port of outgoing
+# connections. Otherwise a client that keeps dialling a broker which is just being restarted can be given the
+# broker's own port, connect to itself, and keep the broker from coming back.
+FIRST, LAST = 20_000, 32_000
+ATTEMPTS = 200
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """True when a server could listen there now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((host, port))
+            candidate.listen(1)
+        except OSError:
+            return False
+        return True
+
+
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """`count` different ports, each free a moment ago. Raises OSError when there are none to be had."""
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in random.sample(range(FIRST, LAST), ATTEMPTS + count):
+            if len(found) == count:
+                break
+            candidate = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            try:
+                candidate.bind((host, port))
+            except OSError:
+                continue
+            found.append(port)
+    if len(found) < count:
+        raise OSError(f"found only {len(found)} of {count} free ports between {FIRST} and {LAST}")
+    return found

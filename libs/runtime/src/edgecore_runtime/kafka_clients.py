@@ -1,0 +1,64 @@
+"""Opening Kafka clients with a deadline, and closing them whatever happened, also when opening failed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+OPEN_SECONDS = 20.0
+REQUEST_MILLISECONDS = 10_000
+FETCH_MILLISECONDS = 100
+"""How long the broker may hold a fetch open; the embedded one looks for new records only twice in that time."""
+
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
+
+
+@asynccontextmanager
+async def opened(client: Client) -> AsyncIterator[Client]:
+    """The started client; raises KafkaError or TimeoutError when the broker does not answer."""
+    try:
+        async with asyncio.timeout(OPEN_SECONDS):
+            await client.start()
+        yield client
+    finally:
+        async with asyncio.timeout(OPEN_SECONDS):
+            await client.stop()
+
+
+def producer(bootstrap: str, idempotent: bool = False) -> AIOKafkaProducer:
+    """A producer whose acknowledgement means that every in-sync replica has the record."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=idempotent,
+        request_timeout_ms=REQUEST_MILLISECONDS,
+        linger_ms=2,
+    )
+
+
+def reader(bootstrap: str) -> AIOKafkaConsumer:
+    """A consumer outside any group, for looking at logs."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=None,
+        auto_offset_reset="earliest",
+        request_timeout_ms=REQUEST_MILLISECONDS,
+    )
+
+
+def member(bootstrap: str, group: str, topics: list[str], session_seconds: float) -> AIOKafkaConsumer:
+    """A member of a group that commits by hand and starts a new log from its beginning."""
+    return AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=int(session_seconds * 1000),
+        heartbeat_interval_ms=int(session_seconds * 200),
+        fetch_max_wait_ms=FETCH_MILLISECONDS,
+        request_timeout_ms=REQUEST_MILLISECONDS,
+        metadata_max_age_ms=30_000,
+    )

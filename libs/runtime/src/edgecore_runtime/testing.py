@@ -1,0 +1,54 @@
+"""A pytest plugin: the embedded parts once per test run, fresh databases, and waiting on conditions.
+
+Loaded by the root conftest. A test that asks for `embedded` is of the local tier; the others are pure.
+"""
+
+import asyncio
+import inspect
+import itertools
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+
+POLL_SECONDS = 0.02
+
+Value = TypeVar("Value")
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
+    """PostgreSQL, broker and Redis for the whole run."""
+    with embedded_parts(tmp_path_factory.mktemp("embedded")) as parts:
+        yield parts
+
+
+@pytest.fixture
+def database_url(embedded: EmbeddedParts) -> str:
+    """The asyncpg URL of an empty database of this test alone."""
+    return embedded.database_url(f"test_{os.getpid()}_{next(_numbers)}")
+
+
+async def eventually(condition: Callable[[], Value | Awaitable[Value]], seconds: float = 10.0) -> Value:
+    """Wait until `condition()` is true and return what it returned; fail with its last value after `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while True:
+        value = condition()
+        if inspect.isawaitable(value):
+            value = await value
+        if value:
+            return value
+        if asyncio.get_running_loop().time() > deadline:
+            pytest.fail(f"not true within {seconds} s: {_name(condition)} returned {value!r}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _name(condition: Callable[..., object]) -> str:
+    code = getattr(condition, "__code__", None)
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code else repr(condition)

@@ -1,0 +1,177 @@
+"""Outbox → broker → consumer, on the embedded parts: nothing lost, nothing twice, poison set aside."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from edgecore.jobs.v1.commands_pb2 import CancelJob
+from edgecore_contracts.cloudevents import Event
+from edgecore_contracts.topics import JOB_COMMANDS
+from edgecore_runtime import dlq
+from edgecore_runtime.clock import SystemClock
+from edgecore_runtime.consumer import Consumer, PermanentFailure
+from edgecore_runtime.database import Database, metadata
+from edgecore_runtime.embedded.parts import EmbeddedParts
+from edgecore_runtime.ids import new_id
+from edgecore_runtime.outbox import Inbox, Outbox, inbox_table, outbox_table
+from edgecore_runtime.relay import Relay
+from edgecore_runtime.testing import eventually
+
+SCHEMA = "public"
+
+
+class Chassis:
+    """One service's event machinery with a handler that notes what it saw."""
+
+    def __init__(self, url: str, bootstrap: str) -> None:
+        tables = metadata(SCHEMA)
+        self.tables = tables
+        self.database = Database(url, SCHEMA, pool_size=5)
+        self.outbox = Outbox(outbox_table(tables), "test", SystemClock())
+        self.inbox = Inbox(inbox_table(tables))
+        self.relay = Relay(self.database, self.outbox, bootstrap, timedelta(hours=1))
+        self.seen: list[str] = []
+        self.failures: dict[str, list[Exception]] = {}
+        self.consumer = Consumer(
+            bootstrap,
+            new_id("group"),
+            [JOB_COMMANDS],
+            self.handle,
+            self.database,
+            self.inbox,
+            SystemClock(),
+            session_seconds=2.0,
+        )
+
+    async def handle(self, event: Event, session: AsyncSession) -> None:
+        if self.failures.get(event.key):
+            raise self.failures[event.key].pop()
+        self.seen.append(event.key)
+
+    async def publish(self, *keys: str) -> None:
+        for key in keys:
+            async with self.database.transaction() as session:
+                await self.outbox.add(session, CancelJob(job_id=key), key)
+
+
+@asynccontextmanager
+async def running(url: str, embedded: EmbeddedParts) -> AsyncIterator[Chassis]:
+    chassis = Chassis(url, embedded.kafka_bootstrap)
+    async with chassis.database.engine.begin() as connection:
+        await connection.run_sync(chassis.tables.create_all)
+    tasks = [asyncio.create_task(chassis.relay.run()), asyncio.create_task(chassis.consumer.run())]
+    yield chassis
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    await chassis.database.stop()
+    assert all(isinstance(result, asyncio.CancelledError) for result in results), results
+
+
+@pytest.fixture
+def keys() -> list[str]:
+    return [new_id("job") for _ in range(20)]
+
+
+async def test_every_event_arrives_once_and_in_order(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    async with running(database_url, embedded) as chassis:
+        await chassis.publish(*keys, *keys)
+        await eventually(lambda: len([key for key in chassis.seen if key in keys]) >= 2 * len(keys), 30)
+        assert sorted(key for key in chassis.seen if key in keys) == sorted(keys * 2)
+
+
+async def test_a_replay_has_no_second_effect(database_url: str, embedded: EmbeddedParts, keys: list[str]) -> None:
+    async with running(database_url, embedded) as chassis:
+        await chassis.publish(*keys)
+        await eventually(lambda: set(keys) <= set(chassis.seen), 30)
+        async with chassis.database.transaction() as session:
+            assert await chassis.outbox.replay(session) == len(keys)
+        marker = new_id("job")
+        await chassis.publish(marker)
+        await eventually(lambda: marker in chassis.seen, 30)
+        assert sorted(key for key in chassis.seen if key in keys) == sorted(keys)
+
+
+async def test_a_broker_that_lost_its_log_is_filled_again(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    async with running(database_url, embedded) as chassis:
+        await chassis.publish(*keys[:10])
+        await eventually(lambda: set(keys[:10]) <= set(chassis.seen), 30)
+        await asyncio.to_thread(embedded.kill_broker)
+        await chassis.publish(*keys[10:])
+        await asyncio.to_thread(embedded.restart_broker)
+        await eventually(lambda: set(keys) <= set(chassis.seen), 60)
+        assert sorted(key for key in chassis.seen if key in keys) == sorted(keys)
+
+
+async def test_an_idle_loss_of_the_log_is_noticed(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    """Acknowledged but not yet consumed when the broker died, and nothing new to send."""
+    async with running(database_url, embedded) as chassis:
+        await chassis.publish(*keys)
+        await eventually(lambda: set(keys) <= set(chassis.seen), 30)
+        async with chassis.database.engine.begin() as connection:  # as if nothing had been consumed
+            await connection.execute(chassis.inbox.table.delete())
+        chassis.seen.clear()
+        await asyncio.to_thread(embedded.restart_broker)
+        await eventually(lambda: set(keys) <= set(chassis.seen), 60)
+
+
+async def test_poison_is_parked_and_its_partition_flows_on(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    key = keys[0]
+    async with running(database_url, embedded) as chassis:
+        async with AIOKafkaProducer(bootstrap_servers=embedded.kafka_bootstrap) as producer:
+            await producer.send_and_wait(JOB_COMMANDS, key=key.encode(), value=b"\xff garbage", headers=[])
+        await chassis.publish(key)
+        await eventually(lambda: key in chassis.seen, 30)
+        letters = await dlq.read(embedded.kafka_bootstrap, JOB_COMMANDS)
+        parked = [letter for letter in letters if letter.key == key.encode()]
+        assert [letter.body for letter in parked] == [b"\xff garbage"]
+        assert "ce_" in parked[0].reason
+
+
+async def test_failures_are_tried_again_and_permanent_ones_parked_and_replayable(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    flaky, hopeless = keys[:2]
+    async with running(database_url, embedded) as chassis:
+        chassis.failures = {flaky: [RuntimeError("once"), RuntimeError("twice")], hopeless: [PermanentFailure("no")]}
+        await chassis.publish(flaky, hopeless)
+        await eventually(lambda: flaky in chassis.seen, 30)
+
+        async def parked() -> list[dlq.DeadLetter]:
+            letters = await dlq.read(embedded.kafka_bootstrap, JOB_COMMANDS)
+            return [letter for letter in letters if letter.key == hopeless.encode()]
+
+        letter = (await eventually(parked, 30))[0]
+        assert (letter.reason, letter.attempts, letter.topic) == ("no", 1, JOB_COMMANDS)
+        assert hopeless not in chassis.seen
+        assert await dlq.replay(embedded.kafka_bootstrap, JOB_COMMANDS, letter.event_id) == 1
+        await eventually(lambda: hopeless in chassis.seen, 30)
+
+
+async def test_a_rolled_back_transaction_publishes_nothing(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    async with running(database_url, embedded) as chassis:
+        with pytest.raises(RuntimeError, match="changed my mind"):
+            async with chassis.database.transaction() as session:
+                await chassis.outbox.add(session, CancelJob(job_id=keys[0]), keys[0])
+                raise RuntimeError("changed my mind")
+        await chassis.publish(keys[1])
+        await eventually(lambda: keys[1] in chassis.seen, 30)
+        async with chassis.database.reading() as session:
+            rows = (await session.execute(select(chassis.outbox.table.c.key))).scalars().all()
+        assert rows == [keys[1]]
