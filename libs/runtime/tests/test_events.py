@@ -147,7 +147,10 @@ async def test_failures_are_tried_again_and_permanent_ones_parked_and_replayable
 ) -> None:
     flaky, hopeless = keys[:2]
     async with running(database_url, embedded) as chassis:
-        chassis.failures = {flaky: [RuntimeError("once"), RuntimeError("twice")], hopeless: [PermanentFailure("no")]}
+        chassis.failures = {
+            flaky: [RuntimeError("once"), RuntimeError("twice")],
+            hopeless: [PermanentFailure("no")],
+        }
         await chassis.publish(flaky, hopeless)
         await eventually(lambda: flaky in chassis.seen, 30)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from edgecore_contracts.topics import MESSAGES
 
@@ -64,3 +65,10 @@ def decode(key: bytes | None, body: bytes | None, headers: Iterable[tuple[str, b
         raise MalformedEvent(f"missing header or unknown type: {error.args[0]}") from error
     except (DecodeError, UnicodeDecodeError, ValueError) as error:
         raise MalformedEvent(f"not a readable event: {error}") from error
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """A time as protobuf has it."""
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from grpc_tools import protoc
 
 CONTRACTS = Path("libs/contracts/src")
-JSON_TYPES = {
+JSON_TYPES: dict[int, dict[str, Any]] = {
     FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.CPPTYPE_DOUBLE: {"type": "number"},
     FieldDescriptor.CPPTYPE_FLOAT: {"type": "number"},
@@ -122,7 +122,7 @@ def _operation(topic: dict[str, Any]) -> dict[str, Any]:
     return {"action": "receive", "channel": {"$ref": reference}, "summary": f"Owner: {topic['owner']}."}
 
 
-def _schema(message: Descriptor) -> dict[str, Any]:
+def _schema(message: Any) -> dict[str, Any]:
     """JSON Schema of a message as ProtoJSON writes it."""
     if message.full_name == "google.protobuf.Timestamp":
         return {"type": "string", "format": "date-time"}
@@ -135,7 +135,7 @@ def _field(field: FieldDescriptor) -> dict[str, Any]:
     elif field.enum_type is not None:
         single = {"type": "string", "enum": [value.name for value in field.enum_type.values]}
     else:
-        single = JSON_TYPES[field.cpp_type]
+        single = dict(JSON_TYPES[field.cpp_type])
     return {"type": "array", "items": single} if field.is_repeated else dict(single)
 
 
@@ -147,7 +147,9 @@ def compare(expected: Path, actual: Path) -> int:
         if path.is_file() and not _same(path, actual / path.relative_to(expected))
     ]
     if stale:
-        print("differs from what `make proto` generates:", *stale, sep="\n  ", file=sys.stderr)
+        print(  # noqa: T201
+            "differs from what `make proto` generates:", *stale, sep="\n  ", file=sys.stderr
+        )
     return 1 if stale else 0
 
 

@@ -24,11 +24,11 @@ class JobState(StrEnum):
     ERROR = "ERROR"
     CANCELLED = "CANCELLED"
 
-    def to_proto(self) -> common_pb2.JobState:
+    def to_proto(self) -> common_pb2.JobState.ValueType:
         return common_pb2.JobState.Value(f"JOB_STATE_{self.name}")
 
     @classmethod
-    def from_proto(cls, value: common_pb2.JobState) -> "JobState":
+    def from_proto(cls, value: common_pb2.JobState.ValueType) -> "JobState":
         """Raise ValueError for the unspecified or an unknown state."""
         return cls(common_pb2.JobState.Name(value).removeprefix("JOB_STATE_"))
 
@@ -57,11 +57,11 @@ class Reason(StrEnum):
     STORAGE = "STORAGE"
     NODE_DRAINED = "NODE_DRAINED"
 
-    def to_proto(self) -> common_pb2.Reason:
+    def to_proto(self) -> common_pb2.Reason.ValueType:
         return common_pb2.Reason.Value(f"REASON_{self.name}")
 
     @classmethod
-    def from_proto(cls, value: common_pb2.Reason) -> "Reason":
+    def from_proto(cls, value: common_pb2.Reason.ValueType) -> "Reason":
         """Raise ValueError for the unspecified or an unknown reason."""
         return cls(common_pb2.Reason.Name(value).removeprefix("REASON_"))
 

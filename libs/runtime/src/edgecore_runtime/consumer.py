@@ -95,7 +95,7 @@ class Consumer:
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("consumer waits for the broker", error=repr(error), seconds=round(pause, 2))
                 self._last_poll = self._clock.monotonic()
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, high)
 
     async def check(self) -> str | None:
@@ -108,7 +108,9 @@ class Consumer:
         async with asyncio.timeout(REQUEST_SECONDS):
             await ensure_topics(self._bootstrap, self._topics)
         async with (
-            opened(kafka_clients.member(self._bootstrap, self._group, self._topics, self._session_seconds)) as consumer,
+            opened(
+                kafka_clients.member(self._bootstrap, self._group, self._topics, self._session_seconds)
+            ) as consumer,
             opened(kafka_clients.producer(self._bootstrap)) as producer,
         ):
             await self._consume(consumer, producer)
@@ -139,7 +141,7 @@ class Consumer:
         async with asyncio.timeout(REQUEST_SECONDS):
             ends = await consumer.end_offsets(owned)
             positions = {partition: await consumer.position(partition) for partition in owned}
-        behind = sum(abs(ends[partition] - positions[partition]) for partition in owned)
+        behind = int(sum(abs(ends[partition] - positions[partition]) for partition in owned))
         lag.labels(self._group).set(behind)
         return behind
 
@@ -187,7 +189,7 @@ class Consumer:
                 log.warning("event will be tried again", event_id=event.id, error=repr(error))
                 retried.labels(self._group).inc()
                 self._last_poll = self._clock.monotonic()
-                await asyncio.sleep(low * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(low * random.uniform(0.5, 1.0))
                 low = min(low * 3, high)
 
     async def _handle(self, event: Event) -> None:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy import MetaData, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from edgecore_runtime import crash
@@ -23,7 +24,9 @@ def is_transient(error: BaseException) -> bool:
     """True when the database (or the way to it) failed, not the statement: the same work may succeed later."""
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError)
+    return isinstance(
+        error, OperationalError | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError
+    )
 
 
 class Database:
@@ -85,7 +88,6 @@ class Database:
 
     async def wait_failed(self) -> None:
         """The pool mends itself; it never fails for good."""
-
 
         await asyncio.Event().wait()
 

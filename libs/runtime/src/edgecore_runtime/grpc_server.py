@@ -79,7 +79,9 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) 
 class GrpcServer:
     """Serves what `register` adds; `port` is known after start, also when 0 was asked for."""
 
-    def __init__(self, host: str, port: int, services: list[str], register: Callable[[grpc.aio.Server], None]) -> None:
+    def __init__(
+        self, host: str, port: int, services: list[str], register: Callable[[grpc.aio.Server], None]
+    ) -> None:
         self.host = host
         self.port = port
         self._services = services

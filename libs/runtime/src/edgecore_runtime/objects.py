@@ -46,7 +46,7 @@ class ObjectStore:
             async with asyncio.timeout(OPERATION_SECONDS):
                 await self._store.put_async(key, path)
         except (StoreError, OSError, TimeoutError) as error:
-            raise StorageFailed(f"cannot store {key}: {error}") from error
+            raise StorageFailed(f"cannot store {key}: {_first_line(error)}") from error
         return Stored(path.stat().st_size, digest)
 
     async def size(self, key: str) -> int:
@@ -56,7 +56,7 @@ class ObjectStore:
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectNotFound(key) from error
         except (StoreError, OSError) as error:
-            raise StorageFailed(f"cannot read {key}: {error}") from error
+            raise StorageFailed(f"cannot read {key}: {_first_line(error)}") from error
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes from `start` up to, not including, `end`, in chunks."""
@@ -64,13 +64,21 @@ class ObjectStore:
             yield bytes(await self._store.get_range_async(key, start=low, end=min(low + CHUNK, end)))
 
     async def delete(self, key: str) -> None:
-        """Remove `key`; nothing happens if it is not there."""
+        """Remove `key`; nothing happens if it is not there. Raises StorageFailed."""
         try:
-            await self._store.delete_async(key)
+            async with asyncio.timeout(OPERATION_SECONDS):
+                await self._store.delete_async(key)
         except (NotFoundError, FileNotFoundError):
             return
+        except (StoreError, OSError, TimeoutError) as error:
+            raise StorageFailed(f"cannot remove {key}: {_first_line(error)}") from error
 
 
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    """The store's errors carry a debug dump below their first line."""
+    return (str(error) or type(error).__name__).splitlines()[0]

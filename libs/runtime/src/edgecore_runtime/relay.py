@@ -41,7 +41,12 @@ class Relay:
     """Publishes one service's outbox for as long as the service lives."""
 
     def __init__(
-        self, database: Database, outbox: Outbox, bootstrap: str, retention: timedelta, idempotent: bool = False
+        self,
+        database: Database,
+        outbox: Outbox,
+        bootstrap: str,
+        retention: timedelta,
+        idempotent: bool = False,
     ) -> None:
         self._database = database
         self._outbox = outbox
@@ -64,7 +69,7 @@ class Relay:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
                 log.warning("relay waits for broker or database", error=repr(error), seconds=round(pause, 2))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, high)
             else:
                 pause = low

@@ -58,7 +58,9 @@ class Background:
 class Service:
     """A named, startable whole."""
 
-    def __init__(self, name: str, components: Sequence[Component], health: Health, drain_delay: float = 0.0) -> None:
+    def __init__(
+        self, name: str, components: Sequence[Component], health: Health, drain_delay: float = 0.0
+    ) -> None:
         self.name = name
         self.components = components
         self.health = health

@@ -18,10 +18,14 @@ def setting(default: Any, *, unit: str, reason: str, **rules: Any) -> Any:
     return Field(default, description=reason, json_schema_extra={"unit": unit}, **rules)
 
 
-class ServiceSettings(BaseSettings):
-    """What every service has."""
+class Group(BaseSettings):
+    """What all groups share: pydantic merges the bases' configurations, and a bare one would undo the prefix."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+
+class ServiceSettings(Group):
+    """What every service has."""
 
     http_host: str = setting("127.0.0.1", unit="address", reason="where health, metrics and HTTP are served")
     http_port: int = setting(8080, unit="port", reason="0 picks a free one", ge=0, le=65535)
@@ -31,11 +35,15 @@ class ServiceSettings(BaseSettings):
     otlp_endpoint: str = setting("", unit="URL", reason="OTLP/HTTP collector; empty sends no traces")
     trace_file: str = setting("", unit="path", reason="spans as JSON lines, for the local stack; empty: none")
     drain_delay: float = setting(
-        0.0, unit="seconds", reason="between 'not ready' and stopping, so that load balancers notice", ge=0, le=120
+        0.0,
+        unit="seconds",
+        reason="between 'not ready' and stopping, so that load balancers notice",
+        ge=0,
+        le=120,
     )
 
 
-class DatabaseSettings(BaseSettings):
+class DatabaseSettings(Group):
     database_url: str = setting(
         ..., unit="URL", reason="PostgreSQL, one schema a service", pattern=r"^postgresql\+asyncpg://"
     )
@@ -43,7 +51,7 @@ class DatabaseSettings(BaseSettings):
     migrate_on_start: bool = setting(False, unit="switch", reason="on a laptop; a cluster runs `migrate` first")
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(Group):
     kafka_bootstrap: str = setting(..., unit="host:port[,…]", reason="the event log", min_length=3)
     kafka_idempotence: bool = setting(
         False, unit="switch", reason="no duplicates from producer retries, where the broker supports it"
@@ -56,8 +64,10 @@ class KafkaSettings(BaseSettings):
     )
 
 
-class ObjectStoreSettings(BaseSettings):
-    object_store_url: str = setting(..., unit="URL", reason="artifacts: file://, s3://, gs://, az://", min_length=6)
+class ObjectStoreSettings(Group):
+    object_store_url: str = setting(
+        ..., unit="URL", reason="artifacts: file://, s3://, gs://, az://", min_length=6
+    )
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)

@@ -51,4 +51,4 @@ def span(name: str, carrier: Mapping[str, str], kind: trace.SpanKind, **attribut
 
 
 def _line(span: ReadableSpan) -> str:
-    return span.to_json(indent=None) + "\n"
+    return f"{span.to_json(indent=None)}\n"

@@ -34,6 +34,9 @@ PREDECESSOR_DEADLINE_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 CREATE_TIMEOUT_S = 30.0
 
+# A wrong password: someone else's server has the port, and ours is about to end because of it.
+NOT_YET = (asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError, asyncpg.InvalidPasswordError)
+
 # What an accepted job rests on: a commit is on disk before it is answered, even if the process is killed.
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 MODEST = {
@@ -123,7 +126,7 @@ class Postgres:
     async def _answers(self) -> bool:
         try:
             connection = await asyncpg.connect(self.url, timeout=CONNECT_TIMEOUT_S, ssl=False)
-        except (asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
+        except NOT_YET:
             return False
         await connection.close(timeout=CONNECT_TIMEOUT_S)
         return True

@@ -1,0 +1,1 @@
+"""Where the scheduler keeps and sends things."""

@@ -1,0 +1,1 @@
+"""Who calls the scheduler: Kafka, gRPC, and time."""

@@ -1,0 +1,23 @@
+"""The scheduler's settings."""
+
+from edgecore_runtime.settings import DatabaseSettings, KafkaSettings, ServiceSettings, setting
+
+
+class Settings(ServiceSettings, DatabaseSettings, KafkaSettings):
+    """Everything the scheduler can be told from outside."""
+
+    grpc_host: str = setting("127.0.0.1", unit="address", reason="where nodes and the gateway connect")
+    grpc_port: int = setting(9090, unit="port", reason="0 picks a free one", ge=0, le=65535)
+    lease_ttl: float = setting(
+        10.0, unit="seconds", reason="silence after which a node's job goes to another", ge=1, le=600
+    )
+    heartbeat_interval: float = setting(
+        2.0, unit="seconds", reason="several beats must fit into a lease", gt=0, le=60
+    )
+    attempt_limit: int = setting(5, unit="attempts", reason="failures after which a job is given up", ge=1, le=100)
+    attempt_time_limit: float = setting(
+        900.0, unit="seconds", reason="the longest one attempt may take", ge=1, le=86400
+    )
+    retry_pause: float = setting(
+        0.5, unit="seconds", reason="pause before the second attempt; doubles, with jitter", gt=0, le=60
+    )
