@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from edgecore_runtime.embedded.part import PartFailed
+from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.embedded.ports import free_ports
 from edgecore_runtime.embedded.postgres import Postgres
 from edgecore_runtime.embedded.process import Child
@@ -35,7 +36,11 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 
 
 async def query(postgres: Postgres, sql: str) -> Any:
-    connection = await asyncpg.connect(postgres.url)
+    return await fetch(postgres.url, sql)
+
+
+async def fetch(url: str, sql: str) -> Any:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         return await connection.fetchval(sql)
     finally:
@@ -74,30 +79,26 @@ async def test_a_lock_file_that_names_a_living_stranger_is_stale(tmp_path: Path,
     assert await query(postgres, "SELECT 1") == 1
 
 
-async def test_settings_are_durable(tmp_path: Path, start: Start) -> None:
-    postgres = Postgres(tmp_path / "postgres", free_ports(1)[0])
-    await start(postgres)
-    assert await query(postgres, "SHOW fsync") == "on"
-    assert await query(postgres, "SHOW synchronous_commit") == "on"
-    assert await query(postgres, "SHOW server_version_num") >= "180000"
+async def test_settings_are_durable(embedded: EmbeddedParts) -> None:
+    assert await fetch(embedded.database_url("postgres"), "SHOW fsync") == "on"
+    assert await fetch(embedded.database_url("postgres"), "SHOW synchronous_commit") == "on"
+    assert await fetch(embedded.database_url("postgres"), "SHOW server_version_num") >= "180000"
 
 
-async def test_strangers_need_the_password(tmp_path: Path, start: Start) -> None:
-    postgres = Postgres(tmp_path / "postgres", free_ports(1)[0])
-    await start(postgres)
-    assert (postgres.directory / "password").stat().st_mode & 0o077 == 0
+async def test_strangers_need_the_password(embedded: EmbeddedParts) -> None:
+    url = embedded.database_url("postgres")
+    password = embedded.directory / "postgres" / "password"
+    assert password.stat().st_mode & 0o077 == 0
     with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(f"postgresql://postgres:guess@127.0.0.1:{postgres.port}/postgres")
+        await fetch(url.replace(password.read_text(), "guess"), "SELECT 1")
 
 
-async def test_databases_are_made_once_and_by_plain_names(tmp_path: Path, start: Start) -> None:
-    postgres = Postgres(tmp_path / "postgres", free_ports(1)[0])
-    await start(postgres)
-    await postgres.create_database("edgecore")
-    await postgres.create_database("edgecore")
-    assert await query(postgres, "SELECT count(*) FROM pg_database WHERE datname = 'edgecore'") == 1
+async def test_databases_are_made_once_and_by_plain_names(embedded: EmbeddedParts) -> None:
+    url = embedded.database_url("made_once")
+    assert embedded.database_url("made_once") == url
+    assert await fetch(url, "SELECT count(*) FROM pg_database WHERE datname = 'made_once'") == 1
     with pytest.raises(ValueError, match="database name"):
-        await postgres.create_database('x"; DROP DATABASE postgres')
+        embedded.database_url('x"; DROP DATABASE postgres')
 
 
 async def test_a_second_server_on_the_same_data_is_refused(

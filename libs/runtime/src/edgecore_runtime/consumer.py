@@ -27,6 +27,7 @@ from edgecore_runtime.clock import Clock
 from edgecore_runtime.database import Database, is_transient
 from edgecore_runtime.kafka_clients import opened
 from edgecore_runtime.kafka_topics import ensure_topics
+from edgecore_runtime.log_witness import LogWitness
 from edgecore_runtime.outbox import Inbox
 
 Handler = Callable[[Event, AsyncSession], Awaitable[None]]
@@ -82,6 +83,7 @@ class Consumer:
         self._clock = clock
         self._last_poll = clock.monotonic()
         self._dead_times: deque[float] = deque(maxlen=FLOOD)
+        self._witness = LogWitness(bootstrap)
         self._slots = asyncio.Semaphore(PARALLEL_PARTITIONS)
 
     async def run(self) -> None:
@@ -141,7 +143,9 @@ class Consumer:
         async with asyncio.timeout(REQUEST_SECONDS):
             ends = await consumer.end_offsets(owned)
             positions = {partition: await consumer.position(partition) for partition in owned}
-        behind = int(sum(abs(ends[partition] - positions[partition]) for partition in owned))
+            read = {partition: position - 1 for partition, position in positions.items() if position > 0}
+            lost = await self._witness.lost(ends, read)
+        behind = sum(max(ends[partition] - positions[partition], 0) for partition in owned) + len(lost)
         lag.labels(self._group).set(behind)
         return behind
 

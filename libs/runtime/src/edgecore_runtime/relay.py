@@ -21,6 +21,7 @@ from edgecore_runtime import crash, kafka_clients, logs
 from edgecore_runtime.database import Database, is_transient
 from edgecore_runtime.kafka_clients import opened
 from edgecore_runtime.kafka_topics import ensure_topics
+from edgecore_runtime.log_witness import LogWitness
 from edgecore_runtime.outbox import Outbox
 
 BATCH = 500
@@ -55,6 +56,7 @@ class Relay:
         self._idempotent = idempotent
         self._wake = asyncio.Event()
         self._acknowledged: dict[TopicPartition, int] = {}
+        self._witness = LogWitness(bootstrap)
         self._next_prune = 0.0
         database.after_commit(self._wake.set)
 
@@ -183,7 +185,7 @@ class Relay:
             return
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             ends = await reader.end_offsets(list(self._acknowledged))
-        if all(ends[partition] > offset for partition, offset in self._acknowledged.items()):
+        if not await self._witness.lost(ends, self._acknowledged):
             return
         await ensure_topics(self._bootstrap, [topic.name for topic in catalogue().values()])
         async with self._database.transaction() as session:

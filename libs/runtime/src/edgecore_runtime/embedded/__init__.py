@@ -4,6 +4,7 @@
     process.py   a part as a child process that cannot outlive its parent (`Child`)
     launcher.py  the few lines that run inside the child before the real program
     ports.py     free TCP ports that stay free
+    account.py   the system user that PostgreSQL needs when we are root
     postgres.py, broker.py, redis.py   the three parts
     parts.py     all three at once, for test runs (`embedded_parts`)
 

@@ -160,8 +160,8 @@ class Postgres:
 
     def _at_work(self) -> list[int]:
         processes = psutil.process_iter(["name", "cwd"])
-        mine = (p for p in processes if p.info["name"] == "postgres" and p.info["cwd"] == str(self.data))
-        return [process.pid for process in mine if process.status() != psutil.STATUS_ZOMBIE]
+        # Each of its processes works in the data folder; a zombie no longer works anywhere.
+        return [p.pid for p in processes if p.info["name"] == "postgres" and p.info["cwd"] == str(self.data)]
 
     async def _make_cluster(self) -> None:
         """Made beside its place and then moved, so that an interrupted attempt leaves nothing half-done."""

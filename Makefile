@@ -1,0 +1,62 @@
+# The commands of the house; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PROMPT ?= a red circle moving right
+OUT ?= out.mp4
+STAMP := .venv/.installed
+PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml sdk/*/pyproject.toml)
+SOURCES := libs services cli sdk tests benchmarks examples conftest.py
+TYPED := libs/contracts/src/edgecore_contracts libs/runtime/src/edgecore_runtime libs/aiprod/src/edgecore_aiprod \
+	services/gateway/src services/scheduler/src services/inference/src cli/src sdk/python/src benchmarks examples
+
+.PHONY: help setup demo up test test-unit lint fmt proto bench constraints clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install everything into .venv (once; instant afterwards)
+
+$(STAMP): requirements.txt constraints.txt $(PACKAGES)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -r requirements.txt
+	touch $@
+
+demo: ## one prompt in, one video out: PROMPT="…" OUT=file.mp4
+	@started=$$(date +%s.%N); $(MAKE) --no-print-directory setup && \
+	$(BIN)/python examples/demo.py "$(PROMPT)" --out "$(OUT)" --setup-started $$started
+
+up: setup ## start the local stack and stay; Ctrl-C ends it
+	$(BIN)/edgecore up
+
+test: setup ## unit, local and end-to-end tests
+	$(BIN)/python -m pytest -q --durations=15
+
+test-unit: setup ## the pure tests alone: no process, no network
+	$(BIN)/python -m pytest -q -m "not local"
+
+lint: setup ## format, style, types, layers, contracts
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m edgecore_contracts.generate --check
+	cd proto && npm ci --silent --no-fund --no-audit && npx buf lint && npx buf breaking --against v1.binpb
+
+fmt: setup ## format and sort imports
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+proto: setup ## regenerate what follows from proto/ and topics/
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m edgecore_contracts.generate
+
+bench: setup ## NAME=<name> runs one benchmark; without NAME lists them
+	$(BIN)/python -m benchmarks $(NAME)
+
+constraints: setup ## pin the versions that are installed now
+	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove what was built and what the local stack keeps; the environment stays
+	rm -rf var out.mp4 build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

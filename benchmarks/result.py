@@ -1,0 +1,52 @@
+"""What a benchmark's figures look like, and on what they were measured."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("results")
+
+
+def figure(
+    name: str,
+    value: float,
+    unit: str,
+    *,
+    target: str,
+    ok: bool,
+    n: int,
+    baseline: float | None = None,
+    ratio: float | None = None,
+) -> dict[str, Any]:
+    """One measured number: `n` samples, beside what it is compared with and what was asked for."""
+    return {
+        "name": name,
+        "value": round(value, 4),
+        "unit": unit,
+        "baseline": None if baseline is None else round(baseline, 4),
+        "ratio": None if ratio is None else round(ratio, 4),
+        "target": target,
+        "ok": ok,
+        "n": n,
+    }
+
+
+def stamp() -> dict[str, Any]:
+    """Date, commit and machine."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit.stdout.strip() + ("+" if changed.stdout.strip() else ""),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
