@@ -1,0 +1,228 @@
+"""The client commands against a small API of our own, in this process, through `main`."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecore_cli.app import main
+from edgecore_cli.errors import CommandFailed
+from edgecore_cli.generate import describe
+from edgecore_cli.maintenance import parse_since
+from edgecore_sdk import Job
+
+STEPS = [
+    {"state": "QUEUED", "progress": 0.0, "queue_position": 2},
+    {"state": "GENERATING", "progress": 0.5, "stage": "denoise", "step": 4, "steps": 8},
+    {"state": "DELIVERED", "progress": 1.0},
+]
+VIDEO = b"not really a video" * 1000
+
+
+class Api(ThreadingHTTPServer):
+    """One job that is further along at every look."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.steps: list[dict[str, Any]] = list(STEPS)
+        self.submitted: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def job(self) -> dict[str, Any]:
+        now = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        return {"id": "job-1", "version": 1, "created_at": "2026-11-20T10:00:00Z", **now}
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Api
+
+    def do_GET(self) -> None:
+        if self.headers["Authorization"] != "Bearer edge_good":
+            self.answer(401, {"title": "Unauthorized", "detail": "unknown API key", "code": "unknown_key"})
+        elif self.path.startswith("/api/v1/status/job-1"):
+            self.answer(200, self.server.job())
+        elif self.path.startswith("/api/v1/jobs?"):
+            self.answer(200, {"data": [self.server.job()], "has_more": False, "next": None})
+        elif self.path == "/api/v1/jobs/job-1/video":
+            self.reply(200, VIDEO)
+        else:
+            self.answer(404, {"detail": "there is no such job", "code": "job_not_found"})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
+        self.server.submitted.append(body)
+        if self.path.endswith("/cancel"):
+            self.answer(202, {"id": "job-1", "state": "CANCELLED"})
+        elif body.get("width") == 33:
+            wrong = [{"field": "width", "rule": "a multiple of 32", "nearest": 32}]
+            self.answer(422, {"detail": "the request is not valid", "code": "invalid", "errors": wrong})
+        else:
+            self.answer(202, {"id": "job-1", "state": "INIT", "status_url": "/api/v1/status/job-1"})
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        self.reply(status, json.dumps(body).encode())
+
+    def reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Api]:
+    server = Api()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("EDGECORE_URL", server.url)
+    monkeypatch.setenv("EDGECORE_API_KEY", "edge_good")
+    monkeypatch.chdir(tmp_path)
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of `edgecore ARGUMENTS`."""
+    monkeypatch.setattr("sys.argv", ["edgecore", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_generate_writes_the_video(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = "a red circle moving right"
+    assert run(monkeypatch, "generate", prompt, "-o", "circle.mp4", "--seed", "7", "--guidance", "3.5") == 0
+    assert (tmp_path / "circle.mp4").read_bytes() == VIDEO
+    assert list(tmp_path.iterdir()) == [tmp_path / "circle.mp4"]
+    assert api.submitted == [{"prompt": prompt, "seed": 7, "guidance": 3.5}]
+    assert "circle.mp4  18 kB" in capsys.readouterr().out
+
+
+def test_generate_without_waiting_prints_the_id(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "generate", "a star", "--no-wait") == 0
+    assert capsys.readouterr().out == "job-1\n"
+
+
+def test_an_invalid_field_is_one_line_with_the_nearest_value(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "generate", "a star", "--width", "33") == 1
+    told = capsys.readouterr().err
+    assert told == "edgecore: width: a multiple of 32 (nearest: 32)\n"
+
+
+def test_a_failed_job_says_why(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.steps = [{"state": "ERROR", "error": {"code": "OUT_OF_MEMORY", "message": "the node ran out of memory"}}]
+    assert run(monkeypatch, "generate", "a star") == 1
+    assert "edgecore: job job-1 ended in ERROR: the node ran out of memory" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_says_that_the_job_goes_on(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgecore_cli.generate.Client.wait", interrupt)
+    assert run(monkeypatch, "generate", "a star") == 130
+    assert "job job-1 goes on; to end it: edgecore cancel job-1" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_submitted(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "generate", "a star", "-o", "nowhere/out.mp4") == 1
+    assert "there is no folder" in capsys.readouterr().err
+    assert api.submitted == []
+
+
+def test_status_jobs_and_cancel(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "status", "job-1") == 0
+    assert "QUEUED" in capsys.readouterr().out
+    assert run(monkeypatch, "jobs", "--state", "generating") == 0
+    assert re.search(r"^job-1 +GENERATING +50%", capsys.readouterr().out, re.MULTILINE)
+    assert run(monkeypatch, "cancel", "job-1") == 0
+    assert capsys.readouterr().out == "job-1 CANCELLED\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "job-2"], "there is no such job"),
+        (["status", "../admin"], "there is no such job"),
+        (["status", "job-1", "--key", "edge_bad"], "unknown API key"),
+        (["status", "job-1", "--url", "http://127.0.0.1:1"], "no answer from http://127.0.0.1:1"),
+        (["outbox", "replay"], "no stack runs in"),
+        (["outbox", "replay", "--since", "yesterday"], "--since takes a time"),
+        (["dlq", "list"], "no stack runs in"),
+    ],
+)
+def test_each_failure_is_one_line_and_exit_code_1(
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
+) -> None:
+    monkeypatch.setattr("edgecore_sdk.retry.TOTAL_S", 0.2)
+    assert run(monkeypatch, *arguments) == 1
+    errors = capsys.readouterr().err
+    assert told in errors
+    assert errors.startswith("edgecore: ")
+    assert errors.count("\n") == 1
+
+
+def test_without_stack_and_url_the_way_out_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("EDGECORE_URL", raising=False)
+    assert run(monkeypatch, "jobs", "--directory", str(tmp_path)) == 1
+    assert "start one with `edgecore up`, or give --url and --key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["", "up", "generate", "status", "jobs", "cancel", "outbox", "dlq"])
+def test_every_command_explains_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert run(monkeypatch, *command.split(), "--help") == 0
+    assert "Usage:" in capsys.readouterr().out
+
+
+def test_since_takes_a_period_or_a_time() -> None:
+    now = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    assert parse_since("30m", now) == datetime(2026, 11, 20, 11, 30, tzinfo=UTC)
+    assert parse_since("2026-11-20T10:00:00", now) == datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+    assert parse_since("2026-11-20T10:00:00+02:00", now) == datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+    with pytest.raises(CommandFailed, match="--since takes"):
+        parse_since("30 minutes", now)
+
+
+def test_what_a_job_is_doing_in_a_few_words() -> None:
+    attempts = [{"attempt": 1}, {"attempt": 2}]
+    assert describe(Job.parse({"id": "1", **STEPS[0]})) == "queued, number 2"
+    assert describe(Job.parse({"id": "1", **STEPS[1]})) == "denoise 4/8"
+    assert describe(Job.parse({"id": "1", "state": "QUEUED", "attempts": attempts})) == "queued (attempt 2)"
+    assert describe(Job.parse({"id": "1", "state": "FINALIZING", "stage": "encode"})) == "encode"

@@ -1,0 +1,53 @@
+"""A small typed client of the EDGECORE HTTP API.
+
+from edgecore_sdk import Client
+
+with Client("http://127.0.0.1:8080", api_key) as edgecore:
+    job = edgecore.generate("a red circle moving right")
+    edgecore.wait(job.id, timeout_s=300)
+    edgecore.download(job.id, "out.mp4")
+"""
+
+from edgecore_sdk.client import Client
+from edgecore_sdk.errors import (
+    ApiError,
+    BudgetExceeded,
+    Conflict,
+    DownloadFailed,
+    EdgecoreError,
+    Forbidden,
+    Invalid,
+    JobFailed,
+    NotFound,
+    RateLimited,
+    ServerFault,
+    Unauthorized,
+    Unreachable,
+    WaitTimeout,
+)
+from edgecore_sdk.models import Attempt, FieldError, Job, JobError, Page
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApiError",
+    "Attempt",
+    "BudgetExceeded",
+    "Client",
+    "Conflict",
+    "DownloadFailed",
+    "EdgecoreError",
+    "FieldError",
+    "Forbidden",
+    "Invalid",
+    "Job",
+    "JobError",
+    "JobFailed",
+    "NotFound",
+    "Page",
+    "RateLimited",
+    "ServerFault",
+    "Unauthorized",
+    "Unreachable",
+    "WaitTimeout",
+]

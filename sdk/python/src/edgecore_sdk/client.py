@@ -1,0 +1,146 @@
+"""`Client`: one method a route, plus `wait` and `download`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from edgecore_sdk.download import save
+from edgecore_sdk.errors import JobFailed, ServerFault, WaitTimeout, problem
+from edgecore_sdk.models import Job, Page
+from edgecore_sdk.retry import send
+
+T = TypeVar("T")
+
+# The server answers a long poll at the latest after this; with progress shown, ask more often, because
+# a server may count only changes of state as news.
+POLL_S = 20
+PROGRESS_POLL_S = 1
+# Between two polls, so that a server that does not hold them is not asked in a tight loop.
+MIN_POLL_INTERVAL_S = 0.1
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class Client:
+    """A connection to one gateway. Use as a context manager, or call `close`.
+
+    `timeout_s` bounds one answer (not a job). Requests that cannot have had an effect are repeated a few
+    times with jitter. Every method can raise Unreachable and the ApiErrors (see errors.py).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        timeout_s: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={"Authorization": f"Bearer {api_key}", "User-Agent": "edgecore-sdk-python/0.1.0"},
+            timeout=timeout_s,
+            transport=transport,
+            follow_redirects=True,
+            # A proxy from the environment cannot reach this machine's own loopback.
+            trust_env=httpx.URL(base_url).host not in LOOPBACK,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def generate(self, prompt: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
+        """Submit a job; returns as soon as it is accepted. Options with the value None are not sent.
+
+        Options are the fields of `POST /api/v1/generate`: negative_prompt, width, height, frames, fps,
+        steps, guidance, seed, … Raises Invalid with the nearest valid values.
+        """
+        body = {"prompt": prompt, **{name: value for name, value in options.items() if value is not None}}
+        headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
+        return self._call(Job.parse, "POST", "/api/v1/generate", json=body, headers=headers)
+
+    def status(self, job_id: str, wait_s: int | None = None) -> Job:
+        """The job now, or with `wait_s` (seconds) once it has news or the time is up."""
+        path = f"/api/v1/status/{_segment(job_id)}"
+        if wait_s is None:
+            return self._call(Job.parse, "GET", path)
+        return self._call(Job.parse, "GET", path, params={"wait": wait_s}, timeout=self._timeout_s + wait_s)
+
+    def jobs(self, *, state: str | None = None, limit: int = 20, after: str | None = None) -> Page:
+        """One page of jobs, newest first."""
+        query = {"state": state, "limit": limit, "after": after}
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._call(Page.parse, "GET", "/api/v1/jobs", params=wanted)
+
+    def all_jobs(self, *, state: str | None = None, page: int = 100) -> Iterator[Job]:
+        """Every job, page by page."""
+        after = None
+        while True:
+            found = self.jobs(state=state, limit=page, after=after)
+            yield from found.jobs
+            if not found.has_more or found.next is None:
+                return
+            after = found.next
+
+    def cancel(self, job_id: str) -> Job:
+        """Ask for the end of a job; what has ended stays as it is."""
+        return self._call(Job.parse, "POST", f"/api/v1/jobs/{_segment(job_id)}/cancel")
+
+    def wait(self, job_id: str, timeout_s: float = 600.0, on_progress: Callable[[Job], None] | None = None) -> Job:
+        """Return the job once it is DELIVERED; `on_progress` sees every answer on the way.
+
+        Raises JobFailed when it ends otherwise, WaitTimeout after `timeout_s` seconds (the job goes on).
+        """
+        deadline = time.monotonic() + timeout_s
+        longest = POLL_S if on_progress is None else PROGRESS_POLL_S
+        job = self.status(job_id)
+        while True:
+            if on_progress is not None:
+                on_progress(job)
+            if job.ended:
+                break
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(job, timeout_s)
+            asked = time.monotonic()
+            job = self.status(job_id, wait_s=max(1, min(longest, int(left))))
+            if not job.ended:
+                time.sleep(max(0.0, MIN_POLL_INTERVAL_S - (time.monotonic() - asked)))
+        if job.state != "DELIVERED":
+            raise JobFailed(job)
+        return job
+
+    def download(self, job_id: str, path: str | PathLike[str]) -> Path:
+        """Write the video to `path`, whole or not at all; returns the path.
+
+        Raises DownloadFailed when it arrives cut short, OSError when it cannot be written.
+        """
+        return save(self._http, f"/api/v1/jobs/{_segment(job_id)}/video", Path(path))
+
+    def _call(self, parse: Callable[[Mapping[str, Any]], T], method: str, path: str, **options: Any) -> T:
+        response = send(self._http, self._http.build_request(method, path, **options))
+        if response.status_code >= 400:
+            raise problem(response)
+        try:
+            return parse(response.json())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            detail = f"the answer to {method} {path} is not what the API promises ({error!r})"
+            raise ServerFault(response.status_code, "unexpected_answer", detail) from error
+
+
+def _segment(job_id: str) -> str:
+    """An id as one path segment, whatever was typed."""
+    return quote(job_id, safe="")
