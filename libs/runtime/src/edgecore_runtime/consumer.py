@@ -145,7 +145,8 @@ class Consumer:
             positions = {partition: await consumer.position(partition) for partition in owned}
             read = {partition: position - 1 for partition, position in positions.items() if position > 0}
             lost = await self._witness.lost(ends, read)
-        behind = sum(max(ends[partition] - positions[partition], 0) for partition in owned) + len(lost)
+        ahead = sum(max(int(ends[partition] - positions[partition]), 0) for partition in owned)
+        behind = ahead + len(lost)
         lag.labels(self._group).set(behind)
         return behind
 

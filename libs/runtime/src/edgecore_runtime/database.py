@@ -7,9 +7,10 @@ transaction and so decides that all of it happens, outbox rows included, or none
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
-from sqlalchemy import MetaData, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import MetaData, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
@@ -20,13 +21,16 @@ STATEMENT_SECONDS = 15
 POOL_WAIT_SECONDS = 10
 
 
+TRANSIENT = ("08", "40", "53", "57P")
+"""SQLSTATE classes (PostgreSQL's appendix A): connection, rollback by deadlock, resources, shutdown or start."""
+
+
 def is_transient(error: BaseException) -> bool:
     """True when the database (or the way to it) failed, not the statement: the same work may succeed later."""
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(
-        error, OperationalError | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError
-    )
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return error.connection_invalidated or state.startswith(TRANSIENT) or isinstance(error, InterfaceError)
+    return isinstance(error, PoolTimeout | ConnectionError | TimeoutError | OSError)
 
 
 class Database:
@@ -39,13 +43,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
-            pool_pre_ping=True,
             connect_args={
                 "timeout": CONNECT_SECONDS,
                 "command_timeout": STATEMENT_SECONDS,
                 "server_settings": {"application_name": f"edgecore-{schema}"},
             },
         )
+        event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._after_commit: list[Callable[[], None]] = []
 
@@ -90,6 +94,15 @@ class Database:
         """The pool mends itself; it never fails for good."""
 
         await asyncio.Event().wait()
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    """Have the pool replace a connection that the server closed meanwhile.
+
+    asyncpg knows when its socket is closed; a ping would tell the same for a round trip more per transaction.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 def metadata(schema: str) -> MetaData:

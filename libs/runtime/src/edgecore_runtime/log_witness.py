@@ -52,5 +52,5 @@ class LogWitness:
                 reader.seek(partition, offset)
             while wanted and loop.time() < deadline:
                 batches = await reader.getmany(*wanted, timeout_ms=FETCH_MILLISECONDS)
-                wanted -= {one for one, records in batches.items() if records and records[-1].offset >= offsets[one]}
+                wanted -= {one for one, found in batches.items() if found and found[-1].offset >= offsets[one]}
         return wanted

@@ -25,8 +25,9 @@ def run(
     build: Callable[[SettingsType], Service],
     migrate: Command[SettingsType] | None = None,
     replay: Replay[SettingsType] | None = None,
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
-    """Parse the command line and do what it says; ends the process."""
+    """Parse the command line and do what it says; ends the process. `new_loop` is for `serve` (uvloop's, say)."""
     arguments = _parser(name, migrate is not None, replay is not None).parse_args()
     if arguments.command == "settings":
         print(settings.table(settings_class), end="")  # noqa: T201
@@ -40,7 +41,9 @@ def run(
     elif arguments.command == "outbox-replay" and replay is not None:
         print(asyncio.run(replay(loaded, arguments.since)))  # type: ignore[arg-type]  # noqa: T201
     else:
-        sys.exit(asyncio.run(_serve(name, loaded, build, migrate)))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            status = runner.run(_serve(name, loaded, build, migrate))
+        sys.exit(status)
 
 
 async def _serve(

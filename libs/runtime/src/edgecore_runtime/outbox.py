@@ -71,21 +71,21 @@ class Outbox:
 
     def __init__(self, table: Table, source: str, clock: Clock) -> None:
         self.table = table
+        self._insert = insert(table)  # once: building a statement costs more than running it
         self._source = f"edgecore/{source}"
         self._clock = clock
 
     async def add(self, session: AsyncSession, message: Message, key: str) -> Event:
         """Queue `message` in the session's transaction, with the current trace context."""
         event = Event(new_id("evt"), self._source, self._clock.now(), key, message, telemetry.current())
-        await session.execute(
-            insert(self.table).values(
-                event_id=event.id,
-                topic=topic_of(message).name,
-                key=key,
-                headers=event.headers(),
-                body=event.body(),
-            )
-        )
+        row = {
+            "event_id": event.id,
+            "topic": topic_of(message).name,
+            "key": key,
+            "headers": event.headers(),
+            "body": event.body(),
+        }
+        await session.execute(self._insert, row)
         return event
 
     async def replay(self, session: AsyncSession, topic: str | None = None, since: datetime | None = None) -> int:

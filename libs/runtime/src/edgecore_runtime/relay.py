@@ -67,7 +67,7 @@ class Relay:
         while True:
             try:
                 await self._session()
-            except (KafkaError, Exception) as error:
+            except Exception as error:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
                 log.warning("relay waits for broker or database", error=repr(error), seconds=round(pause, 2))
@@ -81,12 +81,16 @@ class Relay:
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             await ensure_topics(self._bootstrap, [topic.name for topic in catalogue().values()])
         async with self._database.engine.connect() as lock:
-            await self._lead(lock)
-            async with (
-                opened(kafka_clients.producer(self._bootstrap, self._idempotent)) as producer,
-                opened(kafka_clients.reader(self._bootstrap)) as reader,
-            ):
-                await self._relay(producer, reader, lock)
+            try:
+                await self._lead(lock)
+                async with (
+                    opened(kafka_clients.producer(self._bootstrap, self._idempotent)) as producer,
+                    opened(kafka_clients.reader(self._bootstrap)) as reader,
+                ):
+                    await self._relay(producer, reader, lock)
+            finally:
+                # Given back to the pool, the connection would keep the lock from us and everyone.
+                await lock.invalidate()
 
     async def _lead(self, lock: Any) -> None:
         """Wait for the lock without holding a statement open: the other relay may live for days."""

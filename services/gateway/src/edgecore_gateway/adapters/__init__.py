@@ -1,0 +1,1 @@
+"""Tables and the other services, behind the nouns of the domain."""

@@ -1,0 +1,1 @@
+"""Rules without I/O and without a framework."""

@@ -1,0 +1,125 @@
+"""A job as the gateway knows it, and how a caller sees it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from edgecore_contracts.states import LEASED, JobState
+
+PROGRESS = {
+    JobState.INIT: 0.0,
+    JobState.QUEUED: 0.0,
+    JobState.ALLOCATED: 0.02,
+    JobState.GENERATING: 0.05,
+    JobState.FINALIZING: 0.92,
+    JobState.DELIVERED: 1.0,
+    JobState.ERROR: 1.0,
+    JobState.CANCELLED: 1.0,
+}
+"""How far a job is when nothing but its state is known."""
+
+SAMPLING_SHARE = 0.85
+FINALIZING_PROGRESS = {"decoding": 0.92, "encoding": 0.95, "uploading": 0.98}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try on one node; outcome, reason and finished_at are None while it runs."""
+
+    attempt: int
+    node: str
+    outcome: str | None
+    reason: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    measured_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Live:
+    """What is too short-lived for an event, as the scheduler says it now. `stage` is a word, eta is in seconds."""
+
+    state: JobState
+    stage: str | None
+    step: int
+    steps: int
+    queue_position: int | None
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """The projection of a job's events, and what its owner asked for."""
+
+    id: str
+    user_id: str
+    state: JobState
+    version: int
+    spec: dict[str, Any]
+    metadata: dict[str, str]
+    reason: str | None
+    detail: str | None
+    artifact: dict[str, Any] | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    attempts: tuple[Attempt, ...] = ()
+
+
+def status(job: Job, live: Live | None = None) -> dict[str, Any]:
+    """The status object of the API. What is live counts only where it is about the state we know."""
+    if live is not None and live.state is not job.state:
+        live = None
+    steps = int(job.spec["steps"])
+    sampled = job.state in (JobState.FINALIZING, JobState.DELIVERED)
+    return {
+        "id": job.id,
+        "state": job.state,
+        "version": job.version,
+        "progress": progress(job.state, live),
+        "stage": live.stage if live else None,
+        "step": live.step if live and live.steps else steps if sampled else 0,
+        "steps": live.steps if live and live.steps else steps,
+        "queue_position": live.queue_position if live else None,
+        "eta_seconds": live.eta_seconds if live else None,
+        "attempts": [_attempt(one) for one in job.attempts],
+        "error": {"code": job.reason, "message": job.detail} if job.state is JobState.ERROR else None,
+        "video_url": f"/api/v1/jobs/{job.id}/video" if job.state is JobState.DELIVERED else None,
+        "status_url": f"/api/v1/status/{job.id}",
+        "spec": job.spec,
+        "metadata": job.metadata,
+        "created_at": moment(job.created_at),
+        "updated_at": moment(job.updated_at),
+        "finished_at": moment(job.finished_at),
+    }
+
+
+def progress(state: JobState, live: Live | None) -> float:
+    """0 to 1, and 1 when the job is over, however it ended."""
+    if live is not None and state is JobState.GENERATING and live.steps:
+        return round(PROGRESS[state] + SAMPLING_SHARE * min(live.step / live.steps, 1.0), 4)
+    if live is not None and state is JobState.FINALIZING:
+        return FINALIZING_PROGRESS.get(live.stage or "", PROGRESS[state])
+    return PROGRESS[state]
+
+
+def has_live(state: JobState) -> bool:
+    """Whether the scheduler can know more of a job in this state than its events say."""
+    return state is JobState.QUEUED or state in LEASED
+
+
+def moment(time: datetime | None) -> str | None:
+    """RFC 3339 in UTC, milliseconds."""
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time else None
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt,
+        "node": attempt.node,
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "started_at": moment(attempt.started_at),
+        "finished_at": moment(attempt.finished_at),
+        "measured_seconds": attempt.measured_seconds,
+    }

@@ -1,0 +1,1 @@
+"""What calls the gateway: HTTP requests, events, time."""

@@ -1,0 +1,130 @@
+"""POST /api/v1/generate: check everything, store the job and its command in one transaction, answer 202."""
+
+import hashlib
+import json
+import re
+import secrets
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from edgecore.jobs.v1.commands_pb2 import GenerateVideo
+from edgecore_contracts.errors import Conflict, FieldProblem, InvalidInput
+from edgecore_contracts.models import DEFAULT_MODEL, MODELS
+from edgecore_gateway.adapters import jobs
+from edgecore_gateway.domain.job import Job, status
+from edgecore_gateway.domain.spec import JobSpec
+from edgecore_gateway.domain.validation import validate
+from edgecore_gateway.entrypoints.caller import Caller
+from edgecore_gateway.entrypoints.following import WAIT_LIMIT, Status, etag, find, follow, is_over, status_now
+from edgecore_gateway.entrypoints.parts import Parts, parts_of
+from edgecore_gateway.entrypoints.request_body import read_json
+from edgecore_gateway.entrypoints.schemas import REFUSALS, JobStatus, request_schema
+from edgecore_runtime.ids import new_id
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"])
+
+IDEMPOTENCY_KEY_MOST = 255
+_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.ASCII)
+
+DOCUMENTED = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": request_schema(MODELS[DEFAULT_MODEL])}},
+    },
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "the same key with the same body is the same job, for a week",
+            "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MOST},
+        },
+        {
+            "name": "Prefer",
+            "in": "header",
+            "description": f"`wait=N`: answer when the job is over, or after N (at most {WAIT_LIMIT:.0f}) seconds",
+            "schema": {"type": "string"},
+        },
+    ],
+}
+
+
+@router.post(
+    "/generate",
+    status_code=202,
+    summary="Ask for a video",
+    response_description="The job was accepted",
+    responses={202: {"model": JobStatus}, 200: {"model": JobStatus, "description": "It is over"}, **REFUSALS},
+    openapi_extra=DOCUMENTED,
+)
+async def generate(
+    request: Request,
+    caller: Caller,
+    format: Annotated[str | None, Query(description="the same as `formats` with this one")] = None,
+) -> Response:
+    """Accept a job. The command leaves through the outbox: Kafka and the scheduler may be away."""
+    parts = parts_of(request)
+    key = _idempotency_key(request)
+    body = _with_format(await read_json(request, parts.settings.max_body_bytes), format)
+    spec = validate(body, MODELS, secrets.randbits(63))
+    job = jobs.accepted(new_id("job"), caller, spec, parts.clock.now())
+    earlier = await _store(parts, job, spec, key, body)
+    if earlier is None:
+        current = status(job)
+    else:
+        current = await status_now(parts, await find(parts, earlier, caller))
+    if wait := _preferred_wait(request):
+        current = await follow(parts, request, current["id"], caller, wait, is_over, every_step=False)
+    return _answer(current, replayed=earlier is not None, waited=wait)
+
+
+async def _store(parts: Parts, job: Job, spec: JobSpec, key: str | None, body: Any) -> str | None:
+    """Job and command, or neither. The id of the earlier job when the idempotency key was used; Conflict."""
+    async with parts.database.transaction() as session:
+        if key is not None:
+            digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
+            bound = await jobs.claim_key(session, job.user_id, key, job.id, digest)
+            if bound is not None:
+                if bound[1] != digest:
+                    raise Conflict("this Idempotency-Key was used for another request")
+                return bound[0]
+        await jobs.add(session, job)
+        accepted_at = Timestamp()
+        accepted_at.FromDatetime(job.created_at)
+        command = GenerateVideo(job_id=job.id, user_id=job.user_id, spec=spec.to_proto(), accepted_at=accepted_at)
+        await parts.outbox.add(session, command, job.id)
+    return None
+
+
+def _answer(current: Status, replayed: bool, waited: float) -> Response:
+    headers = {"Location": current["status_url"], "ETag": etag(current), "Cache-Control": "no-store"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if waited:
+        headers["Preference-Applied"] = f"wait={waited:.0f}"
+    return JSONResponse(current, 200 if waited and is_over(current) else 202, headers)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_MOST and key.isascii() and key.isprintable()):
+        rule = f"must be 1 to {IDEMPOTENCY_KEY_MOST} printable ASCII characters"
+        raise InvalidInput([FieldProblem("Idempotency-Key", rule)])
+    return key
+
+
+def _preferred_wait(request: Request) -> float:
+    """Seconds of `Prefer: wait=N`; a preference may be cut to what is possible, or ignored (RFC 7240)."""
+    found = _WAIT.search(request.headers.get("prefer", "").lower())
+    return min(float(found[1]), WAIT_LIMIT) if found else 0.0
+
+
+def _with_format(body: Any, wanted: str | None) -> Any:
+    """`?format=mp4` is a short way to write `formats`."""
+    if wanted is None or not isinstance(body, dict):
+        return body
+    if body.get("formats") not in (None, [wanted]):
+        raise InvalidInput([FieldProblem("format", "says something else than formats in the body")])
+    return body | {"formats": [wanted]}

@@ -1,0 +1,33 @@
+"""What the routes work with; bootstrap puts it together, and a route asks the request for it."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from fastapi import Request
+
+from edgecore_gateway.adapters.keys import Keys
+from edgecore_gateway.adapters.live_progress import LiveProgress
+from edgecore_gateway.entrypoints.watch import Watch
+from edgecore_gateway.settings import Settings
+from edgecore_runtime.clock import Clock
+from edgecore_runtime.database import Database
+from edgecore_runtime.health import Health
+from edgecore_runtime.objects import ObjectStore
+from edgecore_runtime.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: Settings
+    clock: Clock
+    database: Database
+    outbox: Outbox
+    keys: Keys
+    live: LiveProgress
+    store: ObjectStore
+    watch: Watch
+    health: Health
+
+
+def parts_of(request: Request) -> Parts:
+    return cast(Parts, request.app.state.parts)

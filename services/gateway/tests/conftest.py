@@ -1,0 +1,238 @@
+"""A running gateway on parts of its own: its consumer must not meet the events of other services' tests."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import pytest_asyncio
+from aiokafka import AIOKafkaProducer
+
+from edgecore.common.v1 import common_pb2
+from edgecore.jobs.v1 import events_pb2
+from edgecore.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
+from edgecore_contracts import cloudevents
+from edgecore_contracts.cloudevents import Event
+from edgecore_contracts.errors import NotFound
+from edgecore_contracts.states import JobState, Reason
+from edgecore_contracts.topics import JOB_COMMANDS, JOB_EVENTS
+from edgecore_gateway.adapters.keys import add_key
+from edgecore_gateway.adapters.tables import SCHEMA
+from edgecore_gateway.bootstrap import build, migrate
+from edgecore_gateway.domain.api_keys import new_key
+from edgecore_gateway.settings import Settings
+from edgecore_runtime import kafka_clients, telemetry
+from edgecore_runtime.database import Database
+from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+from edgecore_runtime.grpc_server import GrpcServer
+from edgecore_runtime.http import HttpServer
+from edgecore_runtime.ids import new_id
+from edgecore_runtime.service import RunningService, Service
+
+_numbers = itertools.count(1)
+
+PATH = [
+    (JobState.INIT, JobState.QUEUED, Reason.ACCEPTED, 0),
+    (JobState.QUEUED, JobState.ALLOCATED, Reason.ASSIGNED, 1),
+    (JobState.ALLOCATED, JobState.GENERATING, Reason.STARTED, 1),
+    (JobState.GENERATING, JobState.FINALIZING, Reason.SAMPLED, 1),
+    (JobState.FINALIZING, JobState.DELIVERED, Reason.COMPLETED, 1),
+]
+
+
+def changed(job_id: str, version: int, artifact: common_pb2.Artifact | None = None) -> events_pb2.JobStateChanged:
+    """The `version`-th step of a job that goes well."""
+    before, after, reason, attempt = PATH[version - 1]
+    message = events_pb2.JobStateChanged(
+        job_id=job_id,
+        version=version,
+        to=after.to_proto(),
+        reason=reason.to_proto(),
+        detail=f"step {version}",
+        attempt=attempt,
+        node_id="node-0" if attempt else "",
+        backend="aiprod",
+    )
+    setattr(message, "from", before.to_proto())
+    message.occurred_at.FromDatetime(datetime(2026, 11, 21, 8, 0, version, tzinfo=UTC))
+    if after is JobState.DELIVERED:
+        default = common_pb2.Artifact(key=f"jobs/{job_id}/1-1/video.mp4", size_bytes=10, sha256="ab" * 32)
+        message.artifact.CopyFrom(artifact or default)
+    return message
+
+
+def ended(job_id: str) -> events_pb2.AttemptFinished:
+    message = events_pb2.AttemptFinished(
+        job_id=job_id,
+        attempt=1,
+        outcome=events_pb2.ATTEMPT_OUTCOME_SUCCEEDED,
+        reason=Reason.COMPLETED.to_proto(),
+        node_id="node-0",
+        measurements=common_pb2.Measurements(
+            device="cpu", generate_seconds=2.5, encode_seconds=0.25, upload_seconds=0.25, peak_memory_bytes=2**33
+        ),
+    )
+    message.occurred_at.FromDatetime(datetime(2026, 11, 21, 8, 0, 9, tzinfo=UTC))
+    return message
+
+
+def failed(job_id: str, version: int) -> events_pb2.JobStateChanged:
+    """An end in ERROR after two steps."""
+    message = changed(job_id, version)
+    setattr(message, "from", JobState.QUEUED.to_proto())
+    message.to = JobState.ERROR.to_proto()
+    message.reason = Reason.OUT_OF_MEMORY.to_proto()
+    message.detail = "three attempts ran out of memory"
+    message.ClearField("artifact")
+    return message
+
+
+def enveloped(message: Any, event_id: str | None = None) -> Event:
+    return Event(event_id or new_id("evt"), "edgecore/scheduler", datetime.now(UTC), message.job_id, message)
+
+
+@dataclass
+class Scheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
+    """What answers GetProgress in place of the scheduler, over a real connection."""
+
+    known: dict[str, scheduler_pb2.GetProgressResponse] = field(default_factory=dict)
+    calls: int = 0
+
+    async def GetProgress(
+        self, request: scheduler_pb2.GetProgressRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> scheduler_pb2.GetProgressResponse:
+        self.calls += 1
+        if request.job_id not in self.known:
+            raise NotFound("no such job")
+        return self.known[request.job_id]
+
+
+@dataclass
+class House:
+    """A gateway with its database, its events and its scheduler's stand-in."""
+
+    url: str
+    settings: Settings
+    database: Database
+    producer: AIOKafkaProducer
+    scheduler: Scheduler
+    artifacts: Path
+
+    async def say(self, *events: Event) -> None:
+        """Publish events as the scheduler does."""
+        for event in events:
+            headers = [(name, value.encode()) for name, value in event.headers().items()]
+            await self.producer.send_and_wait(
+                JOB_EVENTS, key=event.key.encode(), value=event.body(), headers=headers
+            )
+
+    async def tell(self, *messages: Any) -> None:
+        await self.say(*(enveloped(message) for message in messages))
+
+    @asynccontextmanager
+    async def new_caller(self) -> AsyncIterator[httpx.AsyncClient]:
+        """An HTTP client with the key of a user of its own."""
+        key = new_key()
+        async with self.database.transaction() as session:
+            await add_key(session, new_id("user"), "A test", key)
+        headers = {"Authorization": f"Bearer {key.text}"}
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20) as client:
+            yield client
+
+    async def commands(self, job_id: str) -> list[Event]:
+        """Every command about the job that the broker has now."""
+        found = []
+        async with kafka_clients.opened(kafka_clients.reader(self.settings.kafka_bootstrap)) as reader:
+            reader.subscribe([JOB_COMMANDS])
+            while batches := await reader.getmany(timeout_ms=1500):
+                for records in batches.values():
+                    found += [cloudevents.decode(one.key, one.value, one.headers) for one in records]
+        return [event for event in found if event.key == job_id]
+
+
+def settings_for(parts: EmbeddedParts, folder: Path, **others: Any) -> Settings:
+    values: dict[str, Any] = {
+        "database_url": parts.database_url(f"gateway_{next(_numbers)}"),
+        "kafka_bootstrap": parts.kafka_bootstrap,
+        "object_store_url": f"file://{folder / 'artifacts'}",
+        "http_port": 0,
+    }
+    return Settings(**values | others)
+
+
+def url_of(service: Service) -> str:
+    server = service.components[-1]
+    assert isinstance(server, HttpServer)
+    return f"http://127.0.0.1:{server.port}"
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
+    with embedded_parts(tmp_path_factory.mktemp("gateway-parts")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    folder = tmp_path_factory.mktemp("gateway")
+    telemetry.configure("gateway", otlp_endpoint="", trace_file="")
+    scheduler = Scheduler()
+    server = GrpcServer(
+        "127.0.0.1",
+        0,
+        [],
+        lambda grpc_server: scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server(scheduler, grpc_server),
+    )
+    await server.start()
+    settings = settings_for(parts, folder, scheduler_address=f"127.0.0.1:{server.port}", key_cache=0)
+    await migrate(settings)
+    service = build(settings)
+    database = Database(settings.database_url, SCHEMA, 4)
+    try:
+        async with (
+            RunningService(service),
+            kafka_clients.opened(kafka_clients.producer(settings.kafka_bootstrap)) as producer,
+        ):
+            yield House(url_of(service), settings, database, producer, scheduler, folder / "artifacts")
+    finally:
+        await database.stop()
+        await server.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with house.new_caller() as one:
+        yield one
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def stranger(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with house.new_caller() as one:
+        yield one
+
+
+async def new_job(client: httpx.AsyncClient, **fields: Any) -> str:
+    answer = await client.post("/api/v1/generate", json={"prompt": "a red circle moving right"} | fields)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+@pytest.fixture(scope="session")
+def kit() -> SimpleNamespace:
+    """The functions above, for tests: pytest imports test files apart from one another."""
+    return SimpleNamespace(
+        changed=changed,
+        ended=ended,
+        failed=failed,
+        enveloped=enveloped,
+        new_job=new_job,
+        settings_for=settings_for,
+        url_of=url_of,
+    )
