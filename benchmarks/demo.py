@@ -30,7 +30,14 @@ def run(seed: int) -> dict[str, Any]:
 
 
 def _demo(scratch: Path) -> dict[str, float]:
-    command = [".venv/bin/python", "examples/demo.py", "--directory", str(scratch / "var"), "--out", str(scratch / "o.mp4")]
+    command = [
+        ".venv/bin/python",
+        "examples/demo.py",
+        "--directory",
+        str(scratch / "var"),
+        "--out",
+        str(scratch / "o.mp4"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "100"})
     print(done.stdout)
     return {phase.strip(): float(seconds) for phase, seconds in ROW.findall(done.stdout)}

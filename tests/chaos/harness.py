@@ -32,7 +32,6 @@ POINTS = (
 CHILDREN = ("gateway", "scheduler", "inference", "broker", "postgres", "engine")
 """What is killed at random times; the engine is inference's own child."""
 
-QUICK = {"frames": 5, "steps": 4}
 FIRE_SECONDS = 60.0
 SETTLE_SECONDS = 180.0
 
@@ -59,7 +58,7 @@ class Storm:
         """One more job, sometimes cancelled again; a gateway that is down takes none."""
         try:
             with Client(self.stack.url, self.stack.api_key, timeout_s=10.0) as client:
-                job = client.generate("a red circle moving right", seed=len(self.accepted), **QUICK)
+                job = client.generate("a red circle moving right", frames=5, steps=4, seed=len(self.accepted))
                 self.accepted.append(job.id)
                 if self.random.random() < 0.15:
                     client.cancel(job.id)

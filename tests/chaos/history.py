@@ -27,7 +27,9 @@ async def violations(database_url: str, artifacts: Path, accepted: list[str]) ->
         found: list[str] = []
         for job_id in dict.fromkeys(accepted):
             found += [f"{job_id}: {problem}" for problem in await _job(connection, artifacts, job_id)]
-        found += [f"lease left behind: {row['id']}" for row in await connection.fetch("SELECT id FROM scheduler.leases")]
+        found += [
+            f"lease left behind: {row['id']}" for row in await connection.fetch("SELECT id FROM scheduler.leases")
+        ]
         return found
     finally:
         await connection.close()
@@ -39,7 +41,8 @@ async def _job(connection: asyncpg.Connection, artifacts: Path, job_id: str) -> 
         "SELECT version, source, target FROM scheduler.transitions WHERE job_id = $1 ORDER BY version", job_id
     )
     projected = await connection.fetch(
-        'SELECT version, "from" AS source, "to" AS target FROM gateway.job_transitions WHERE job_id = $1 ORDER BY version',
+        "SELECT version, from_state AS source, to_state AS target FROM gateway.job_transitions"
+        " WHERE job_id = $1 ORDER BY version",
         job_id,
     )
     shown = await connection.fetchrow("SELECT state, version, artifact FROM gateway.jobs WHERE id = $1", job_id)

@@ -13,7 +13,13 @@ from .harness import SETTINGS, Storm
 from .history import violations
 
 SEED = int(os.environ.get("EDGECORE_CHAOS_SEED", "20261121"))
-POINTS = ("gateway.commit.after", "scheduler.publish.after", "scheduler.ack.before", "inference.upload.after", "engine.step")
+POINTS = (
+    "gateway.commit.after",
+    "scheduler.publish.after",
+    "scheduler.ack.before",
+    "inference.upload.after",
+    "engine.step",
+)
 CHILDREN = ("broker", "gateway", "scheduler", "inference")
 
 

@@ -17,7 +17,9 @@ def test_the_diagram_is_the_table() -> None:
 
 
 def test_states_and_reasons_are_those_of_the_wire() -> None:
-    assert {f"JOB_STATE_{state}" for state in JobState} == set(common_pb2.JobState.keys()) - {"JOB_STATE_UNSPECIFIED"}
+    assert {f"JOB_STATE_{state}" for state in JobState} == set(common_pb2.JobState.keys()) - {
+        "JOB_STATE_UNSPECIFIED"
+    }
     assert {f"REASON_{reason}" for reason in Reason} == set(common_pb2.Reason.keys()) - {"REASON_UNSPECIFIED"}
     assert all(JobState.from_proto(state.to_proto()) is state for state in JobState)
     assert all(Reason.from_proto(reason.to_proto()) is reason for reason in Reason)

@@ -16,7 +16,9 @@ from edgecore_runtime.clock import FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((ROOT / "topics").glob("*.yaml"))}
-EXAMPLES = [pytest.param(topic, message, id=message["name"]) for topic in FILES for message in FILES[topic]["messages"]]
+EXAMPLES = [
+    pytest.param(topic, message, id=message["name"]) for topic in FILES for message in FILES[topic]["messages"]
+]
 
 
 def wire(event: Event) -> Event:

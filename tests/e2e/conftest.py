@@ -1,4 +1,4 @@
-"""The suite is written against a base URL: EDGECORE_E2E_URL and EDGECORE_E2E_KEY, else a local stack of its own."""
+"""Runs against EDGECORE_E2E_URL with EDGECORE_E2E_KEY, else against a local stack of its own."""
 
 import os
 import subprocess

@@ -17,7 +17,9 @@ SERVICES = ("gateway", "scheduler", "inference")
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+    return [
+        json.loads(line) for line in path.read_text().splitlines() if line.startswith("{") and line.endswith("}")
+    ]
 
 
 def test_one_trace_joins_http_kafka_grpc_and_the_engine(local_stack: StackProcess) -> None:
@@ -33,7 +35,11 @@ def test_one_trace_joins_http_kafka_grpc_and_the_engine(local_stack: StackProces
         ]
         # The root: the request that accepted this job.
         attempts = [span for span in spans if span["attributes"].get("job_id") == job.id]
-        trace = [span for span in spans if attempts and span["context"]["trace_id"] == attempts[0]["context"]["trace_id"]]
+        trace = [
+            span
+            for span in spans
+            if attempts and span["context"]["trace_id"] == attempts[0]["context"]["trace_id"]
+        ]
         if {span["service"] for span in trace} == set(SERVICES):
             break
         assert time.monotonic() < deadline, sorted({span["service"] for span in trace})

@@ -169,10 +169,14 @@ async def test_a_rolled_back_transaction_publishes_nothing(
     database_url: str, embedded: EmbeddedParts, keys: list[str]
 ) -> None:
     async with running(database_url, embedded) as chassis:
-        with pytest.raises(RuntimeError, match="changed my mind"):
+
+        async def change_my_mind() -> None:
             async with chassis.database.transaction() as session:
                 await chassis.outbox.add(session, CancelJob(job_id=keys[0]), keys[0])
                 raise RuntimeError("changed my mind")
+
+        with pytest.raises(RuntimeError, match="changed my mind"):
+            await change_my_mind()
         await chassis.publish(keys[1])
         await eventually(lambda: keys[1] in chassis.seen, 30)
         async with chassis.database.reading() as session:

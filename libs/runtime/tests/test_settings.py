@@ -31,7 +31,11 @@ def test_defaults_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_bad_value_is_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, words: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    value: str,
+    words: list[str],
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as ended:

@@ -24,8 +24,8 @@ from edgecore_contracts.errors import NotFound
 from edgecore_contracts.states import JobState, Reason
 from edgecore_contracts.topics import JOB_COMMANDS, JOB_EVENTS
 from edgecore_gateway.adapters.keys import add_key
-from edgecore_gateway.adapters.tables import SCHEMA
-from edgecore_gateway.bootstrap import build, migrate
+from edgecore_gateway.adapters.tables import SCHEMA, schema
+from edgecore_gateway.bootstrap import build
 from edgecore_gateway.domain.api_keys import new_key
 from edgecore_gateway.settings import Settings
 from edgecore_runtime import kafka_clients, telemetry
@@ -192,7 +192,7 @@ async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) 
     )
     await server.start()
     settings = settings_for(parts, folder, scheduler_address=f"127.0.0.1:{server.port}", key_cache=0)
-    await migrate(settings)
+    await schema.migrate(settings)
     service = build(settings)
     database = Database(settings.database_url, SCHEMA, 4)
     try:

@@ -16,8 +16,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
-from edgecore_gateway.adapters.tables import METADATA, SCHEMA, outbox
-from edgecore_gateway.bootstrap import NAME, build, migrate, replay
+from edgecore_gateway.adapters.tables import METADATA, SCHEMA, outbox, schema
+from edgecore_gateway.bootstrap import NAME, build
 from edgecore_gateway.domain.api_keys import new_key
 from edgecore_gateway.settings import Settings
 from edgecore_runtime.clock import SystemClock
@@ -57,7 +57,7 @@ async def test_a_job_is_accepted_while_kafka_and_scheduler_are_away(
         scheduler_address=f"127.0.0.1:{closed_port()}",
         dev_key_file=str(tmp_path / "secrets" / "dev.key"),
     )
-    await migrate(settings)
+    await schema.migrate(settings)
     service = build(settings)
     async with RunningService(service):
         headers = {"Authorization": f"Bearer {Path(settings.dev_key_file).read_text().strip()}"}
@@ -67,7 +67,7 @@ async def test_a_job_is_accepted_while_kafka_and_scheduler_are_away(
             assert accepted.status_code == 202
             status = await client.get(accepted.json()["status_url"])
             assert (status.status_code, status.json()["state"]) == (200, "INIT")
-    assert await replay(settings, None) == 0
+    assert await schema.replay(settings, None) == 0
 
 
 async def test_the_development_key_stays_and_a_lost_one_is_replaced(
@@ -75,7 +75,7 @@ async def test_the_development_key_stays_and_a_lost_one_is_replaced(
 ) -> None:
     file = tmp_path / "dev.key"
     settings = alone(kit, parts, tmp_path, dev_key_file=str(file))
-    await migrate(settings)
+    await schema.migrate(settings)
 
     async def start_and_list(key: str | None = None) -> str:
         service = build(settings)
@@ -119,7 +119,7 @@ async def test_the_command_leaves_once_kafka_is_back(
 ) -> None:
     """What a gateway could not send before it stopped, the next one sends."""
     settings = alone(kit, parts, tmp_path, dev_key_file=str(tmp_path / "dev.key"))
-    await migrate(settings)
+    await schema.migrate(settings)
     service = build(settings)
     async with RunningService(service):
         headers = {"Authorization": f"Bearer {(tmp_path / 'dev.key').read_text().strip()}"}
@@ -136,8 +136,8 @@ async def test_the_migrations_make_the_tables_that_the_code_names(
     parts: EmbeddedParts, kit: SimpleNamespace, tmp_path: Path
 ) -> None:
     settings = kit.settings_for(parts, tmp_path)
-    await migrate(settings)
-    await migrate(settings)
+    await schema.migrate(settings)
+    await schema.migrate(settings)
     database = Database(settings.database_url, SCHEMA, 2)
 
     def differences(connection: Connection) -> list[Any]:

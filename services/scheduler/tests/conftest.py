@@ -22,7 +22,6 @@ from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.kafka_clients import opened, producer
 from edgecore_runtime.service import RunningService, Service
-from edgecore_scheduler.__main__ import migrate
 from edgecore_scheduler.adapters import tables
 from edgecore_scheduler.bootstrap import build
 from edgecore_scheduler.settings import Settings
@@ -149,7 +148,7 @@ async def running(url: str, embedded: EmbeddedParts, **changes: Any) -> AsyncIte
         kafka_session_timeout=2.0,
         **({"lease_ttl": 2.0, "heartbeat_interval": 0.2, "retry_pause": 0.01} | changes),
     )
-    await migrate(settings)
+    await tables.schema.migrate(settings)
     service = build(settings)
     database = Database(url, tables.SCHEMA, 2)
     async with RunningService(service):

@@ -1,4 +1,4 @@
-"""Typed errors and the one table that maps them to HTTP and gRPC.
+"""Typed errors that may cross an edge, with their HTTP status; statuses.py maps them to gRPC.
 
 EdgecoreError
 ├── InvalidInput        the caller's value breaks a rule; names field, rule and what would be accepted
@@ -15,8 +15,6 @@ EdgecoreError
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
-
-import grpc
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,6 @@ class EdgecoreError(Exception):
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
     http_status: ClassVar[int] = 500
-    grpc_status: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
@@ -47,7 +44,6 @@ class EdgecoreError(Exception):
 
 class InvalidInput(EdgecoreError):
     code, title, http_status = "invalid_input", "Invalid input", 422
-    grpc_status = grpc.StatusCode.INVALID_ARGUMENT
 
     def __init__(self, problems: list[FieldProblem]) -> None:
         super().__init__("; ".join(f"{problem.field}: {problem.rule}" for problem in problems))
@@ -56,61 +52,35 @@ class InvalidInput(EdgecoreError):
 
 class Unauthenticated(EdgecoreError):
     code, title, http_status = "unauthenticated", "Authentication required", 401
-    grpc_status = grpc.StatusCode.UNAUTHENTICATED
 
 
 class Forbidden(EdgecoreError):
     code, title, http_status = "forbidden", "Not allowed", 403
-    grpc_status = grpc.StatusCode.PERMISSION_DENIED
 
 
 class NotFound(EdgecoreError):
     code, title, http_status = "not_found", "Not found", 404
-    grpc_status = grpc.StatusCode.NOT_FOUND
 
 
 class Conflict(EdgecoreError):
     code, title, http_status = "conflict", "Conflict with the object's state", 409
-    grpc_status = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class PayloadTooLarge(EdgecoreError):
     code, title, http_status = "payload_too_large", "Payload too large", 413
-    grpc_status = grpc.StatusCode.OUT_OF_RANGE
 
 
 class ResourceExhausted(EdgecoreError):
     code, title, http_status = "resource_exhausted", "Limit reached", 429
-    grpc_status = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class DeadlineExceeded(EdgecoreError):
     code, title, http_status = "deadline_exceeded", "It took too long", 504
-    grpc_status = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class Unavailable(EdgecoreError):
     code, title, http_status = "unavailable", "Temporarily unavailable", 503
-    grpc_status = grpc.StatusCode.UNAVAILABLE
 
 
 class Internal(EdgecoreError):
     pass
-
-
-_BY_GRPC_STATUS: dict[grpc.StatusCode, type[EdgecoreError]] = {
-    kind.grpc_status: kind
-    for kind in (
-        Unauthenticated, Forbidden, NotFound, Conflict, PayloadTooLarge,
-        ResourceExhausted, DeadlineExceeded, Unavailable, Internal,
-    )
-}  # fmt: skip
-
-
-def from_grpc(error: grpc.RpcError) -> EdgecoreError:
-    """The typed error behind a failed call; an unknown status is Internal."""
-    status = error.code()
-    detail = error.details() or status.name
-    if status is grpc.StatusCode.INVALID_ARGUMENT:
-        return InvalidInput([FieldProblem("request", detail)])
-    return _BY_GRPC_STATUS.get(status, Internal)(detail)

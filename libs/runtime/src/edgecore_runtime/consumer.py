@@ -13,6 +13,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -41,6 +42,10 @@ SILENT_SECONDS = 30.0
 FLOOD = 50
 FLOOD_SECONDS = 60.0
 REQUEST_SECONDS = 20.0
+LOOK_SECONDS = 5.0
+PRUNE_SECONDS = 3600.0
+INBOX_RETENTION = timedelta(days=31)
+"""Longer than any event can come again: the longest outbox retention is 30 days."""
 
 handled = Counter("edgecore_events_handled_total", "Events whose effect is committed", ["group", "type"])
 repeated = Counter("edgecore_events_repeated_total", "Events seen again, without effect", ["group"])
@@ -85,17 +90,20 @@ class Consumer:
         self._dead_times: deque[float] = deque(maxlen=FLOOD)
         self._witness = LogWitness(bootstrap)
         self._slots = asyncio.Semaphore(PARALLEL_PARTITIONS)
+        self._next_prune = 0.0
 
     async def run(self) -> None:
-        """Consume; a broker that is away is waited for. Raises DeadLetterFlood."""
+        """Consume; a broker or database that is away is waited for. Raises DeadLetterFlood."""
         low, high = BACKOFF_SECONDS
         pause = low
         while True:
             try:
                 await self._session()
                 pause = low
-            except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("consumer waits for the broker", error=repr(error), seconds=round(pause, 2))
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or is_transient(error)):
+                    raise
+                log.warning("consumer waits for broker or database", error=repr(error), seconds=round(pause, 2))
                 self._last_poll = self._clock.monotonic()
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, high)
@@ -128,12 +136,20 @@ class Consumer:
                 stale_since = None
                 await asyncio.gather(*(self._partition(consumer, producer, p, r) for p, r in batches.items()))
             elif now >= next_look:
-                next_look = now + REQUEST_SECONDS / 4
+                next_look = now + LOOK_SECONDS
+                await self._prune(now)
                 behind = await self._behind(consumer)
                 stale_since = (stale_since or now) if behind else None
                 if stale_since is not None and now - stale_since > SILENT_SECONDS / 2:
                     log.warning("records are waiting but none arrive; joining the group anew", behind=behind)
                     return
+
+    async def _prune(self, now: float) -> None:
+        """Forget old inbox rows, when there is nothing else to do."""
+        if now >= self._next_prune:
+            self._next_prune = now + PRUNE_SECONDS
+            async with self._database.transaction() as session:
+                await self._inbox.prune(session, INBOX_RETENTION)
 
     async def _behind(self, consumer: AIOKafkaConsumer) -> int:
         """Records between our position and the log's end; a log that became shorter counts too."""

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from edgecore_contracts.errors import EdgecoreError
+from edgecore_contracts.statuses import STATUS
 from edgecore_runtime import logs
 from edgecore_runtime.http import AddressInUse
 
@@ -69,7 +70,7 @@ def _stream(method: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIte
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
     if isinstance(error, EdgecoreError):
-        await context.abort(error.grpc_status, error.detail)
+        await context.abort(STATUS[type(error)], error.detail)
     if isinstance(error, grpc.aio.AbortError):
         raise error
     log.error("call failed", exc_info=error)

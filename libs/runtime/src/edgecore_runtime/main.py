@@ -5,30 +5,29 @@ import asyncio
 import importlib
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
+import uvloop
+
 from edgecore_runtime import crash, logs, settings, telemetry
 from edgecore_runtime.http import AddressInUse
+from edgecore_runtime.schema import Schema
 from edgecore_runtime.service import Service
-from edgecore_runtime.settings import ServiceSettings
+from edgecore_runtime.settings import DatabaseSettings, ServiceSettings
 
 SettingsType = TypeVar("SettingsType", bound=ServiceSettings)
-Command = Callable[[SettingsType], Awaitable[None]]
-Replay = Callable[[SettingsType, datetime | None], Awaitable[int]]
 
 
 def run(
     name: str,
     settings_class: type[SettingsType],
     build: Callable[[SettingsType], Service],
-    migrate: Command[SettingsType] | None = None,
-    replay: Replay[SettingsType] | None = None,
-    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    schema: Schema | None = None,
 ) -> None:
-    """Parse the command line and do what it says; ends the process. `new_loop` is for `serve` (uvloop's, say)."""
-    arguments = _parser(name, migrate is not None, replay is not None).parse_args()
+    """Parse the command line and do what it says; ends the process."""
+    arguments = _parser(name, schema is not None).parse_args()
     if arguments.command == "settings":
         print(settings.table(settings_class), end="")  # noqa: T201
         return
@@ -36,45 +35,38 @@ def run(
     logs.configure(name, loaded.log_level)
     telemetry.configure(name, loaded.otlp_endpoint, loaded.trace_file)
     crash.configure(name)
-    if arguments.command == "migrate" and migrate is not None:
-        asyncio.run(_finish(migrate(loaded)))
-    elif arguments.command == "outbox-replay" and replay is not None:
-        print(asyncio.run(replay(loaded, arguments.since)))  # type: ignore[arg-type]  # noqa: T201
-    else:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            status = runner.run(_serve(name, loaded, build, migrate))
-        sys.exit(status)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if arguments.command == "serve":
+            sys.exit(runner.run(_serve(name, loaded, build, schema)))
+        assert schema is not None
+        assert isinstance(loaded, DatabaseSettings)
+        if arguments.command == "migrate":
+            runner.run(schema.migrate(loaded))
+        else:
+            print(runner.run(schema.replay(loaded, arguments.since)))  # noqa: T201
 
 
 async def _serve(
-    name: str,
-    loaded: SettingsType,
-    build: Callable[[SettingsType], Service],
-    migrate: Command[SettingsType] | None,
+    name: str, loaded: SettingsType, build: Callable[[SettingsType], Service], schema: Schema | None
 ) -> int:
     if os.environ.get("EDGECORE_PARENT_PIPE"):
         importlib.import_module("edgecore_runtime.embedded.process").exit_when_parent_dies()
     try:
-        if migrate is not None and getattr(loaded, "migrate_on_start", False):
-            await migrate(loaded)
+        if schema is not None and isinstance(loaded, DatabaseSettings) and loaded.migrate_on_start:
+            await schema.migrate(loaded)
         return await build(loaded).run()
     except AddressInUse as error:
         print(f"{name}: {error}", file=sys.stderr)  # noqa: T201
         return 4
 
 
-async def _finish(work: Awaitable[None]) -> None:
-    await work
-
-
-def _parser(name: str, migrates: bool, replays: bool) -> argparse.ArgumentParser:
+def _parser(name: str, has_schema: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m edgecore_{name}", description=f"EDGECORE's {name} service.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run until SIGTERM")
     commands.add_parser("settings", help="print every setting with default, unit and reason")
-    if migrates:
+    if has_schema:
         commands.add_parser("migrate", help="bring the database schema to the newest revision")
-    if replays:
         again = commands.add_parser("outbox-replay", help="publish sent events again; prints how many")
         again.add_argument("--since", type=datetime.fromisoformat, help="only events created from then (RFC 3339)")
     return parser

@@ -22,9 +22,10 @@ WAIT_SECONDS = 60.0
 log = logs.get(__name__)
 
 
-def folder(package_file: str) -> Path:
-    """The service's migrations, from its package's __file__ (services/<name>/src/<package>/…)."""
-    return Path(package_file).resolve().parents[2] / "migrations"
+def folder(module_file: str) -> Path:
+    """The service's migrations, from any of its modules' __file__ (services/<name>/src/<package>/…)."""
+    source = next(parent for parent in Path(module_file).resolve().parents if parent.name == "src")
+    return source.parent / "migrations"
 
 
 async def upgrade(database: Database, scripts: Path) -> None:

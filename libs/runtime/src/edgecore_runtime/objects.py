@@ -1,4 +1,4 @@
-"""The artifact store: whole objects, written atomically, read in ranges. One interface for file, S3, GCS, Azure."""
+"""The artifact store: whole objects, written atomically, read in ranges; file, S3, GCS or Azure behind it."""
 
 import asyncio
 import hashlib

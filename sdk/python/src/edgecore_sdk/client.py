@@ -19,10 +19,8 @@ from edgecore_sdk.retry import send
 
 T = TypeVar("T")
 
-# The server answers a long poll at the latest after this; with progress shown, ask more often, because
-# a server may count only changes of state as news.
+# The server answers a long poll at the latest after this.
 POLL_S = 20
-PROGRESS_POLL_S = 1
 # Between two polls, so that a server that does not hold them is not asked in a tight loop.
 MIN_POLL_INTERVAL_S = 0.1
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -105,8 +103,8 @@ class Client:
         Raises JobFailed when it ends otherwise, WaitTimeout after `timeout_s` seconds (the job goes on).
         """
         deadline = time.monotonic() + timeout_s
-        longest = POLL_S if on_progress is None else PROGRESS_POLL_S
         job = self.status(job_id)
+        tag: str | None = None
         while True:
             if on_progress is not None:
                 on_progress(job)
@@ -116,7 +114,9 @@ class Client:
             if left <= 0:
                 raise WaitTimeout(job, timeout_s)
             asked = time.monotonic()
-            job = self.status(job_id, wait_s=max(1, min(longest, int(left))))
+            # Only who shows progress names what it has seen, and so is answered at every step.
+            news, tag = self._news(job_id, max(1, min(POLL_S, int(left))), tag if on_progress else None)
+            job = news or job
             if not job.ended:
                 time.sleep(max(0.0, MIN_POLL_INTERVAL_S - (time.monotonic() - asked)))
         if job.state != "DELIVERED":
@@ -130,14 +130,33 @@ class Client:
         """
         return save(self._http, f"/api/v1/jobs/{_segment(job_id)}/video", Path(path))
 
+    def _news(self, job_id: str, wait_s: int, tag: str | None) -> tuple[Job | None, str | None]:
+        """The job once it differs from what `tag` stands for (None: once it ended), and its new tag.
+
+        No job after `wait_s` seconds without news.
+        """
+        path = f"/api/v1/status/{_segment(job_id)}"
+        headers = {"If-None-Match": tag} if tag else {}
+        request = self._http.build_request(
+            "GET", path, params={"wait": wait_s}, headers=headers, timeout=self._timeout_s + wait_s
+        )
+        response = send(self._http, request)
+        if response.status_code == 304:
+            return None, tag
+        return self._parsed(response, Job.parse), response.headers.get("etag")
+
     def _call(self, parse: Callable[[Mapping[str, Any]], T], method: str, path: str, **options: Any) -> T:
-        response = send(self._http, self._http.build_request(method, path, **options))
+        return self._parsed(send(self._http, self._http.build_request(method, path, **options)), parse)
+
+    @staticmethod
+    def _parsed(response: httpx.Response, parse: Callable[[Mapping[str, Any]], T]) -> T:
         if response.status_code >= 400:
             raise problem(response)
         try:
             return parse(response.json())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            detail = f"the answer to {method} {path} is not what the API promises ({error!r})"
+            asked = f"{response.request.method} {response.request.url.path}"
+            detail = f"the answer to {asked} is not what the API promises ({error!r})"
             raise ServerFault(response.status_code, "unexpected_answer", detail) from error
 
 

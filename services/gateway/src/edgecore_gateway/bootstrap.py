@@ -1,9 +1,8 @@
 """The whole gateway, put together."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
-import edgecore_gateway
 from edgecore_contracts.topics import JOB_EVENTS
 from edgecore_gateway.adapters import tables
 from edgecore_gateway.adapters.development_key import DevelopmentKey
@@ -15,10 +14,8 @@ from edgecore_gateway.entrypoints.parts import Parts
 from edgecore_gateway.entrypoints.pruning import prune_forever
 from edgecore_gateway.entrypoints.watch import Watch
 from edgecore_gateway.settings import Settings
-from edgecore_runtime import migrations
 from edgecore_runtime.clock import Clock, SystemClock
 from edgecore_runtime.consumer import Consumer
-from edgecore_runtime.database import Database
 from edgecore_runtime.health import Health
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.objects import ObjectStore
@@ -32,7 +29,7 @@ NAME = "gateway"
 def build(settings: Settings, clock: Clock | None = None) -> Service:
     """Requests write rows, the relay publishes, the consumer reads back; Kafka and scheduler may be away."""
     clock = clock or SystemClock()
-    database = Database(settings.database_url, tables.SCHEMA, settings.database_pool)
+    database = tables.schema.database(settings)
     outbox, inbox = Outbox(tables.outbox, NAME, clock), Inbox(tables.inbox)
     watch = Watch(settings.waiting_most)
     live = LiveProgress(settings.scheduler_address, clock)
@@ -44,7 +41,14 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         settings.kafka_idempotence,
     )
     consumer = Consumer(
-        settings.kafka_bootstrap, NAME, [JOB_EVENTS], Projector(watch).handle, database, inbox, clock
+        settings.kafka_bootstrap,
+        NAME,
+        [JOB_EVENTS],
+        Projector(watch).handle,
+        database,
+        inbox,
+        clock,
+        settings.kafka_session_timeout,
     )
     health = Health()
     health.ready["database"] = database.check
@@ -67,26 +71,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         live,
         Background("relay", relay.run),
         Background("consumer", consumer.run),
-        Background("pruning", lambda: prune_forever(database, inbox)),
+        Background("pruning", lambda: prune_forever(database)),
         HttpServer(create_app(parts), settings.http_host, settings.http_port),
     ]
     return Service(NAME, components, health, settings.drain_delay)
-
-
-async def migrate(settings: Settings) -> None:
-    """Bring the gateway's schema to the newest revision."""
-    database = Database(settings.database_url, tables.SCHEMA, settings.database_pool)
-    try:
-        await migrations.upgrade(database, migrations.folder(edgecore_gateway.__file__))
-    finally:
-        await database.stop()
-
-
-async def replay(settings: Settings, since: datetime | None) -> int:
-    """Publish the outbox's sent commands again; returns how many."""
-    database = Database(settings.database_url, tables.SCHEMA, settings.database_pool)
-    try:
-        async with database.transaction() as session:
-            return await Outbox(tables.outbox, NAME, SystemClock()).replay(session, since=since)
-    finally:
-        await database.stop()

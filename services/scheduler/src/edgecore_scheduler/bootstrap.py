@@ -10,7 +10,6 @@ from edgecore.scheduler.v1.scheduler_pb2 import DESCRIPTOR, Welcome
 from edgecore_contracts.topics import JOB_COMMANDS
 from edgecore_runtime.clock import Clock, SystemClock
 from edgecore_runtime.consumer import Consumer
-from edgecore_runtime.database import Database
 from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.health import Health
 from edgecore_runtime.http import HttpServer
@@ -38,7 +37,7 @@ NAME = "scheduler"
 def build(settings: Settings, clock: Clock | None = None) -> Service:
     """The whole service, not yet started."""
     clock = clock or SystemClock()
-    database = Database(settings.database_url, tables.SCHEMA, settings.database_pool)
+    database = tables.schema.database(settings)
     outbox = Outbox(tables.outbox, NAME, clock)
     inbox = Inbox(tables.inbox)
 

@@ -15,7 +15,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from edgecore_runtime.database import metadata
+from edgecore_runtime.migrations import folder
 from edgecore_runtime.outbox import inbox_table, outbox_table
+from edgecore_runtime.schema import Schema
 
 SCHEMA = "gateway"
 METADATA = metadata(SCHEMA)
@@ -109,3 +111,5 @@ idempotency = Table(
 
 outbox = outbox_table(METADATA)
 inbox = inbox_table(METADATA)
+
+schema = Schema(METADATA, outbox, folder(__file__))

@@ -8,21 +8,18 @@ from sqlalchemy import delete, func
 from edgecore_gateway.adapters.tables import idempotency
 from edgecore_runtime import logs
 from edgecore_runtime.database import Database, is_transient
-from edgecore_runtime.outbox import Inbox
 
 EVERY_SECONDS = 3600.0
-INBOX_RETENTION = timedelta(days=31)
-"""Longer than any event can come again: the longest outbox retention is 30 days."""
 IDEMPOTENCY_RETENTION = timedelta(days=7)
 
 log = logs.get(__name__)
 
 
-async def prune_forever(database: Database, inbox: Inbox) -> None:
+async def prune_forever(database: Database) -> None:
     """Prune now and every hour; a database that is away is tried again next time."""
     while True:
         try:
-            await prune(database, inbox)
+            await prune(database)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -30,8 +27,7 @@ async def prune_forever(database: Database, inbox: Inbox) -> None:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-async def prune(database: Database, inbox: Inbox) -> None:
+async def prune(database: Database) -> None:
     async with database.transaction() as session:
-        await inbox.prune(session, INBOX_RETENTION)
         old = idempotency.c.created_at < func.clock_timestamp() - IDEMPOTENCY_RETENTION
         await session.execute(delete(idempotency).where(old))

@@ -19,7 +19,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from edgecore_runtime.database import metadata
+from edgecore_runtime.migrations import folder
 from edgecore_runtime.outbox import inbox_table, outbox_table
+from edgecore_runtime.schema import Schema
 
 SCHEMA = "scheduler"
 tables = metadata(SCHEMA)
@@ -110,3 +112,5 @@ nodes = Table(
 
 outbox = outbox_table(tables)
 inbox = inbox_table(tables)
+
+schema = Schema(tables, outbox, folder(__file__))
