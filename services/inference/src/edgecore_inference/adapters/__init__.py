@@ -1,0 +1,1 @@
+"""What the agent leans on: the engine process, the scheduler's stream, the artifact store, scratch files."""

@@ -1,0 +1,53 @@
+"""The node, built in one place."""
+
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from edgecore_inference.adapters.artifacts import Artifacts
+from edgecore_inference.adapters.engine_supervisor import EngineSupervisor
+from edgecore_inference.adapters.scheduler_stream import SchedulerStream
+from edgecore_inference.adapters.scratch import Scratch
+from edgecore_inference.entrypoints.attempt import Workshop
+from edgecore_inference.entrypoints.reports import Condition, Identity, Reports
+from edgecore_inference.entrypoints.session import Session
+from edgecore_inference.entrypoints.work import Worker
+from edgecore_inference.settings import Settings
+from edgecore_runtime.clock import Clock, SystemClock
+from edgecore_runtime.health import Health
+from edgecore_runtime.http import HttpServer
+from edgecore_runtime.objects import ObjectStore
+from edgecore_runtime.service import Service
+
+ENGINE = (sys.executable, "-m", "edgecore_inference.engine")
+
+
+def build(settings: Settings, clock: Clock | None = None, engine: Sequence[str] = ENGINE) -> Service:
+    """`engine` is the program that holds the model; it gets the checkpoint's path as its last argument."""
+    clock = clock or SystemClock()
+    health = Health()
+    node_id = settings.node_id or socket.gethostname()
+
+    scratch = Scratch(Path(settings.scratch_directory) / f"inference-{node_id}")
+    scratch.clear()
+    engines = EngineSupervisor(
+        [*engine, settings.checkpoint], settings.engine_start_seconds, settings.engine_grace_seconds
+    )
+    workshop = Workshop(engines, Artifacts(ObjectStore(settings.object_store_url)), scratch, clock)
+
+    reports = Reports(
+        Identity(node_id, settings.pool), lambda: Condition(engines.ready, engines.peak_memory_bytes), clock
+    )
+    worker = Worker(workshop, reports)
+    stream = SchedulerStream(settings.scheduler_address, reports, worker.heard, clock)
+    session = Session(stream, worker, settings.drain_seconds, settings.engine_grace_seconds)
+
+    health.ready |= {"engine": engines.problem, "scheduler": session.problem}
+    app = FastAPI(title="EDGECORE inference node")
+    app.include_router(health.router())
+    http = HttpServer(app, settings.http_host, settings.http_port)
+    # The engine is ready before the node registers: it never promises work that it cannot start.
+    return Service("inference", [http, engines, session], health, settings.drain_delay)

@@ -1,0 +1,1 @@
+"""Rules without I/O: leases, the engine's messages, the quality gate, how an attempt ended."""

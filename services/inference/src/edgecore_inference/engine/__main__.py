@@ -1,0 +1,9 @@
+"""`python -m edgecore_inference.engine [CHECKPOINT]`, started by the agent."""
+
+import sys
+
+from edgecore_inference.engine.aiprod import AiprodModel
+from edgecore_inference.engine.loop import serve
+
+if __name__ == "__main__":
+    serve(lambda: AiprodModel.load(sys.argv[1] if len(sys.argv) > 1 else ""))

@@ -1,0 +1,74 @@
+"""The aiprod backend: libs/aiprod behind the engine's idea of a model."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from edgecore_inference.domain.engine_messages import Generate
+from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, RequestRefused
+from edgecore_inference.engine.video import Video
+
+if TYPE_CHECKING:
+    from edgecore_aiprod import AiprodPipeline, StepReport
+
+
+class AiprodModel:
+    """A pipeline on the CPU, with as many threads as there are CPUs for this process."""
+
+    device = "cpu"
+
+    def __init__(self, pipeline: "AiprodPipeline") -> None:
+        self._pipeline = pipeline
+        self.name = f"aiprod-{pipeline.model.params.name}"
+        self.memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    @classmethod
+    def load(cls, checkpoint: str) -> "AiprodModel":
+        """Load a folder, or the shipped nano for an empty name. Raises CheckpointUnusable."""
+        # Idle threads of OpenMP spin by default. Where anything else wants a core they keep it from the very
+        # thread they wait for: a step then takes three to twenty times as long. Read when torch is loaded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # Imported here, after the channel has taken standard output: it brings torch, and takes seconds.
+        import torch
+
+        from edgecore_aiprod import AiprodPipeline, CheckpointError
+
+        torch.set_num_threads(_cpus())
+        try:
+            return cls(AiprodPipeline.from_pretrained(checkpoint or None, device=cls.device))
+        except CheckpointError as error:
+            raise CheckpointUnusable(str(error)) from error
+
+    def generate(
+        self, request: Generate, on_step: Callable[[str, int, int], None], should_stop: Callable[[], bool]
+    ) -> Video:
+        """As loop.Model says."""
+        from edgecore_aiprod import Cancelled, GenerationRequest, InvalidRequest
+
+        def report(step: "StepReport") -> None:
+            on_step(step.stage, step.step, step.steps)
+
+        try:
+            return self._pipeline(
+                GenerationRequest(
+                    prompt=request.prompt,
+                    negative_prompt=request.negative_prompt,
+                    width=request.width,
+                    height=request.height,
+                    frames=request.frames,
+                    steps=request.steps,
+                    guidance=request.guidance,
+                    seed=request.seed,
+                ),
+                on_step=report,
+                should_stop=should_stop,
+            )
+        except InvalidRequest as error:
+            raise RequestRefused(str(error)) from error
+        except Cancelled as error:
+            raise GenerationStopped from error
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

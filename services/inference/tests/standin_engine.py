@@ -1,0 +1,115 @@
+"""A stand-in for the engine: the real loop, channel and encoder around a model that draws instead of thinking.
+
+The prompt says how it behaves, `<word>` or `<word>:<path>`:
+    hold:P      wait before every step until the file P exists, looking at should_stop
+    deaf:P      the same without looking at should_stop
+    stop        SIGSTOP itself in the second step
+    die         SIGKILL itself in the second step
+    exit        leave with status 7 in the second step
+    oom         raise MemoryError
+    cuda        raise what torch raises when a GPU is full
+    refuse      refuse the request
+    bug         raise an error that nobody foresaw
+    black       make a black video
+    short       make one frame too few
+    chatter     print to standard output before every step
+    wide        make noise, so that the file is large
+The checkpoint too: corrupt, absent (exit before being ready), wait:P (load until the file P exists).
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgecore_inference.domain.engine_messages import Generate
+from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, RequestRefused, serve
+from edgecore_inference.engine.video import Video
+
+POLL_SECONDS = 0.005
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+class DrawnModel:
+    name = "aiprod-nano"
+    device = "cpu"
+    memory_bytes = 2**30
+
+    def generate(
+        self, request: Generate, on_step: Callable[[str, int, int], None], should_stop: Callable[[], bool]
+    ) -> Video:
+        word, _, path = request.prompt.partition(":")
+        self._fail(word)
+        on_step("text", 1, 1)
+        for step in range(1, request.steps + 1):
+            if path:
+                _wait_for(Path(path), should_stop if word == "hold" else _never)
+            if should_stop() and word != "deaf":
+                raise GenerationStopped
+            self._misbehave(word, step)
+            on_step("sample", step, request.steps)
+        on_step("decode", 1, 1)
+        return _draw(request, word)
+
+    @staticmethod
+    def _fail(word: str) -> None:
+        if word == "oom":
+            raise MemoryError
+        if word == "cuda":
+            raise OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if word == "refuse":
+            raise RequestRefused("steps: at most 50, nearest 50")
+        if word == "bug":
+            raise KeyError("conditioning")
+
+    @staticmethod
+    def _misbehave(word: str, step: int) -> None:
+        if word == "chatter":
+            print("a library says hello")  # noqa: T201
+            os.write(1, b"and so does C code\n")
+        if step == 2 and word in ("stop", "die"):
+            os.kill(os.getpid(), signal.SIGSTOP if word == "stop" else signal.SIGKILL)
+        if step == 2 and word == "exit":
+            os._exit(7)
+
+
+def _draw(request: Generate, word: str) -> Video:
+    frames = request.frames - (word == "short")
+    video = np.zeros((frames, request.height, request.width, 3), np.uint8)
+    if word == "wide":
+        return np.random.default_rng(request.seed).integers(0, 256, video.shape, np.uint8)
+    if word != "black":
+        for index in range(frames):
+            video[index, 10:30, 2 * index : 2 * index + 20] = (220, 40, 40)
+    return video
+
+
+def _wait_for(path: Path, should_stop: Callable[[], bool]) -> None:
+    while not path.exists() and not should_stop():
+        time.sleep(POLL_SECONDS)
+
+
+def _never() -> bool:
+    return False
+
+
+def _load() -> DrawnModel:
+    checkpoint = sys.argv[1]
+    if checkpoint == "corrupt":
+        raise CheckpointUnusable("corrupt/model.safetensors: its SHA-256 is not the one in config.json")
+    if checkpoint == "absent":
+        os._exit(9)
+    if checkpoint.startswith("wait:"):
+        _wait_for(Path(checkpoint.removeprefix("wait:")), _never)
+    return DrawnModel()
+
+
+if __name__ == "__main__":
+    serve(_load)
