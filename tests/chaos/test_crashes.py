@@ -23,6 +23,7 @@ POINTS = (
 CHILDREN = ("broker", "gateway", "scheduler", "inference")
 
 
+@pytest.mark.local
 @pytest.mark.timeout(420)
 async def test_no_job_is_lost_and_none_ends_twice(tmp_path: Path) -> None:
     print(f"seed {SEED}; set EDGECORE_CHAOS_SEED to repeat")

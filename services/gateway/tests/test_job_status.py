@@ -23,8 +23,8 @@ JOB = Job(
 )
 
 
-def live(state: JobState, stage: str | None = None, step: int = 0, steps: int = 0) -> Live:
-    return Live(state, stage, step, steps, queue_position=None, eta_seconds=None)
+def live(state: JobState, stage: str | None = None, step: int = 0, steps: int = 0, ahead: int = 0) -> Live:
+    return Live(JOB.version + ahead, state, stage, step, steps, queue_position=None, eta_seconds=None)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,21 @@ def test_progress(state: JobState, known: Live | None, expected: float) -> None:
     assert progress(state, known) == expected
 
 
-def test_what_is_live_about_another_state_is_not_shown() -> None:
-    seen = status(JOB, live(JobState.FINALIZING, "encoding", 20, 20))
-    assert (seen["state"], seen["stage"], seen["step"]) == ("GENERATING", None, 0)
+def test_what_is_live_shows_unless_the_projection_is_newer() -> None:
+    ahead = status(JOB, live(JobState.FINALIZING, "encoding", 20, 20, ahead=1))
+    assert (ahead["state"], ahead["stage"], ahead["step"], ahead["progress"]) == (
+        "GENERATING",
+        "encoding",
+        20,
+        0.95,
+    )
+    older = status(JOB, live(JobState.ALLOCATED, "loading", 0, 20, ahead=-1))
+    assert (older["state"], older["stage"], older["progress"]) == ("GENERATING", None, 0.05)
+
+
+def test_a_job_that_is_over_for_the_scheduler_alone_is_not_over() -> None:
+    seen = status(JOB, live(JobState.DELIVERED, ahead=2))
+    assert (seen["state"], seen["progress"]) == ("GENERATING", 0.05)
 
 
 def test_an_error_has_code_and_message_and_a_retry_has_none() -> None:

@@ -103,8 +103,7 @@ class Client:
         Raises JobFailed when it ends otherwise, WaitTimeout after `timeout_s` seconds (the job goes on).
         """
         deadline = time.monotonic() + timeout_s
-        job = self.status(job_id)
-        tag: str | None = None
+        job, tag = self._news(job_id)
         while True:
             if on_progress is not None:
                 on_progress(job)
@@ -115,8 +114,7 @@ class Client:
                 raise WaitTimeout(job, timeout_s)
             asked = time.monotonic()
             # Only who shows progress names what it has seen, and so is answered at every step.
-            news, tag = self._news(job_id, max(1, min(POLL_S, int(left))), tag if on_progress else None)
-            job = news or job
+            job, tag = self._news(job_id, max(1, min(POLL_S, int(left))), tag if on_progress else None, job)
             if not job.ended:
                 time.sleep(max(0.0, MIN_POLL_INTERVAL_S - (time.monotonic() - asked)))
         if job.state != "DELIVERED":
@@ -130,19 +128,24 @@ class Client:
         """
         return save(self._http, f"/api/v1/jobs/{_segment(job_id)}/video", Path(path))
 
-    def _news(self, job_id: str, wait_s: int, tag: str | None) -> tuple[Job | None, str | None]:
-        """The job once it differs from what `tag` stands for (None: once it ended), and its new tag.
+    def _news(
+        self, job_id: str, wait_s: int = 0, tag: str | None = None, known: Job | None = None
+    ) -> tuple[Job, str | None]:
+        """The job and its tag, once it differs from `known`, whose tag is given, or else once it has ended.
 
-        No job after `wait_s` seconds without news.
+        After `wait_s` seconds as it then is.
         """
         path = f"/api/v1/status/{_segment(job_id)}"
-        headers = {"If-None-Match": tag} if tag else {}
         request = self._http.build_request(
-            "GET", path, params={"wait": wait_s}, headers=headers, timeout=self._timeout_s + wait_s
+            "GET",
+            path,
+            params={"wait": wait_s},
+            headers={"If-None-Match": tag} if tag else {},
+            timeout=self._timeout_s + wait_s,
         )
         response = send(self._http, request)
-        if response.status_code == 304:
-            return None, tag
+        if response.status_code == 304 and known is not None:
+            return known, tag
         return self._parsed(response, Job.parse), response.headers.get("etag")
 
     def _call(self, parse: Callable[[Mapping[str, Any]], T], method: str, path: str, **options: Any) -> T:

@@ -46,19 +46,22 @@ class LiveProgress:
         await asyncio.Event().wait()
 
     async def of(self, job_id: str) -> Live | None:
-        """Where the job stands, at most KEEP_SECONDS old; None when the scheduler does not know or is away."""
+        """Where the job stands, at most KEEP_SECONDS old, or as it last stood while the scheduler is away."""
         now = self._clock.monotonic()
         until, live = self._kept.get(job_id, (0.0, None))
         if now < until:
             return live
         if self._channel is None or now < self._away_until:
-            return None
+            return live
         call = self._calls.get(job_id)
         if call is None:
             call = self._calls[job_id] = asyncio.create_task(self._ask(self._channel, job_id))
             call.add_done_callback(lambda _: self._calls.pop(job_id, None))
         # Shielded: one caller that goes away must not end the call of the others.
         return await asyncio.shield(call)
+
+    def _last(self, job_id: str) -> Live | None:
+        return self._kept.get(job_id, (0.0, None))[1]
 
     async def _ask(self, channel: grpc.aio.Channel, job_id: str) -> Live | None:
         request = scheduler_pb2.GetProgressRequest(job_id=job_id)
@@ -67,8 +70,10 @@ class LiveProgress:
                 request, timeout=CALL_SECONDS
             )
             live = _live(answer)
+            if live.state.terminal:
+                live = self._last(job_id)  # its event is on the way; until then it stands where it last stood
         except grpc.RpcError as error:
-            live = None
+            live = self._last(job_id)
             if error.code() in _AWAY:
                 self._away_until = self._clock.monotonic() + AWAY_SECONDS
         except ValueError:
@@ -83,6 +88,7 @@ class LiveProgress:
 def _live(answer: scheduler_pb2.GetProgressResponse) -> Live:
     stage = scheduler_pb2.Stage.Name(answer.stage).removeprefix("STAGE_").lower() if answer.stage else None
     return Live(
+        version=answer.version,
         state=JobState.from_proto(answer.state),
         stage=stage,
         step=answer.step,

@@ -37,8 +37,9 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Live:
-    """What is too short-lived for an event, as the scheduler says it now. `stage` is a word, eta is in seconds."""
+    """What is too short-lived for an event, as the scheduler last said it. `stage` is a word, eta is in seconds."""
 
+    version: int
     state: JobState
     stage: str | None
     step: int
@@ -67,8 +68,12 @@ class Job:
 
 
 def status(job: Job, live: Live | None = None) -> dict[str, Any]:
-    """The status object of the API. What is live counts only where it is about the state we know."""
-    if live is not None and live.state is not job.state:
+    """The status object of the API. What is live counts unless the projection is newer.
+
+    The scheduler may be ahead of its events: state and version are those of the projection, so that they agree
+    with the history, while progress already follows the scheduler and never goes back between two events.
+    """
+    if live is not None and (live.version < job.version or live.state.terminal != job.state.terminal):
         live = None
     steps = int(job.spec["steps"])
     sampled = job.state in (JobState.FINALIZING, JobState.DELIVERED)
@@ -76,7 +81,7 @@ def status(job: Job, live: Live | None = None) -> dict[str, Any]:
         "id": job.id,
         "state": job.state,
         "version": job.version,
-        "progress": progress(job.state, live),
+        "progress": progress(live.state if live else job.state, live),
         "stage": live.stage if live else None,
         "step": live.step if live and live.steps else steps if sampled else 0,
         "steps": live.steps if live and live.steps else steps,

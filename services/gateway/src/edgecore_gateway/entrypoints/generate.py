@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from edgecore.jobs.v1.commands_pb2 import GenerateVideo
+from edgecore_contracts.cloudevents import timestamp
 from edgecore_contracts.errors import Conflict, FieldProblem, InvalidInput
 from edgecore_contracts.models import DEFAULT_MODEL, MODELS
 from edgecore_gateway.adapters import jobs
@@ -22,11 +22,14 @@ from edgecore_gateway.entrypoints.following import WAIT_LIMIT, Status, etag, fin
 from edgecore_gateway.entrypoints.parts import Parts, parts_of
 from edgecore_gateway.entrypoints.request_body import read_json
 from edgecore_gateway.entrypoints.schemas import REFUSALS, JobStatus, request_schema
+from edgecore_runtime import logs
 from edgecore_runtime.ids import new_id
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
 
 IDEMPOTENCY_KEY_MOST = 255
+log = logs.get(__name__)
+
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.ASCII)
 
 DOCUMENTED = {
@@ -72,6 +75,7 @@ async def generate(
     job = jobs.accepted(new_id("job"), caller, spec, parts.clock.now())
     earlier = await _store(parts, job, spec, key, body)
     if earlier is None:
+        log.info("job accepted", job_id=job.id, user_id=caller)
         current = status(job)
     else:
         current = await status_now(parts, await find(parts, earlier, caller))
@@ -91,9 +95,9 @@ async def _store(parts: Parts, job: Job, spec: JobSpec, key: str | None, body: A
                     raise Conflict("this Idempotency-Key was used for another request")
                 return bound[0]
         await jobs.add(session, job)
-        accepted_at = Timestamp()
-        accepted_at.FromDatetime(job.created_at)
-        command = GenerateVideo(job_id=job.id, user_id=job.user_id, spec=spec.to_proto(), accepted_at=accepted_at)
+        command = GenerateVideo(
+            job_id=job.id, user_id=job.user_id, spec=spec.to_proto(), accepted_at=timestamp(job.created_at)
+        )
         await parts.outbox.add(session, command, job.id)
     return None
 

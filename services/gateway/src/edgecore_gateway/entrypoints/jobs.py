@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from edgecore.jobs.v1.commands_pb2 import CancelJob
+from edgecore_contracts.cloudevents import timestamp
 from edgecore_contracts.errors import Conflict, FieldProblem, InvalidInput
 from edgecore_contracts.states import JobState
 from edgecore_gateway.adapters import jobs
@@ -111,8 +111,7 @@ async def job_cancel(request: Request, caller: Caller, job_id: str) -> Response:
         async with parts.database.transaction() as session:
             now = parts.clock.now()
             if await jobs.request_cancel(session, job_id, caller, now):
-                requested_at = Timestamp()
-                requested_at.FromDatetime(now)
+                requested_at = timestamp(now)
                 command = CancelJob(job_id=job_id, user_id=caller, requested_at=requested_at)
                 await parts.outbox.add(session, command, job_id)
         job = await find(parts, job_id, caller)
