@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,6 +18,7 @@ from edgecore_runtime.consumer import Consumer, PermanentFailure
 from edgecore_runtime.database import Database, metadata
 from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.ids import new_id
+from edgecore_runtime.kafka_clients import opened, producer
 from edgecore_runtime.outbox import Inbox, Outbox, inbox_table, outbox_table
 from edgecore_runtime.relay import Relay
 from edgecore_runtime.testing import eventually
@@ -132,8 +132,8 @@ async def test_poison_is_parked_and_its_partition_flows_on(
 ) -> None:
     key = keys[0]
     async with running(database_url, embedded) as chassis:
-        async with AIOKafkaProducer(bootstrap_servers=embedded.kafka_bootstrap) as producer:
-            await producer.send_and_wait(JOB_COMMANDS, key=key.encode(), value=b"\xff garbage", headers=[])
+        async with opened(producer(embedded.kafka_bootstrap)) as kafka:
+            await kafka.send_and_wait(JOB_COMMANDS, key=key.encode(), value=b"\xff garbage", headers=[])
         await chassis.publish(key)
         await eventually(lambda: key in chassis.seen, 30)
         letters = await dlq.read(embedded.kafka_bootstrap, JOB_COMMANDS)
@@ -182,3 +182,19 @@ async def test_a_rolled_back_transaction_publishes_nothing(
         async with chassis.database.reading() as session:
             rows = (await session.execute(select(chassis.outbox.table.c.key))).scalars().all()
         assert rows == [keys[1]]
+
+
+async def test_a_broker_that_came_back_with_fewer_partitions_is_filled_again(
+    database_url: str, embedded: EmbeddedParts, keys: list[str]
+) -> None:
+    """A client that asks too early makes the embedded broker create the topic by itself, with four partitions."""
+    async with running(database_url, embedded) as chassis:
+        await chassis.publish(*keys)
+        await eventually(lambda: set(keys) <= set(chassis.seen), 30)
+        async with chassis.database.engine.begin() as connection:  # as if nothing had been consumed
+            await connection.execute(chassis.inbox.table.delete())
+        chassis.seen.clear()
+        await asyncio.to_thread(embedded.restart_broker)
+        async with opened(producer(embedded.kafka_bootstrap)) as early:
+            await early.partitions_for(JOB_COMMANDS)
+        await eventually(lambda: set(keys) <= set(chassis.seen), 60)

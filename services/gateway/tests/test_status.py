@@ -16,7 +16,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def progress(state: JobState, **values: Any) -> scheduler_pb2.GetProgressResponse:
-    return scheduler_pb2.GetProgressResponse(state=state.to_proto(), **values)
+    # On the straight way every state has its version.
+    return scheduler_pb2.GetProgressResponse(state=state.to_proto(), version=list(JobState).index(state), **values)
 
 
 async def status_of(client: httpx.AsyncClient, job_id: str, **parameters: Any) -> dict[str, Any]:

@@ -138,10 +138,9 @@ class Consumer:
             elif now >= next_look:
                 next_look = now + LOOK_SECONDS
                 await self._prune(now)
-                behind = await self._behind(consumer)
-                stale_since = (stale_since or now) if behind else None
+                stale_since = (stale_since or now) if await self._waits(consumer) else None
                 if stale_since is not None and now - stale_since > SILENT_SECONDS / 2:
-                    log.warning("records are waiting but none arrive; joining the group anew", behind=behind)
+                    log.warning("records may be waiting and none arrive; joining the group anew")
                     return
 
     async def _prune(self, now: float) -> None:
@@ -151,20 +150,22 @@ class Consumer:
             async with self._database.transaction() as session:
                 await self._inbox.prune(session, INBOX_RETENTION)
 
-    async def _behind(self, consumer: AIOKafkaConsumer) -> int:
-        """Records between our position and the log's end; a log that became shorter counts too."""
+    async def _waits(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether records may be waiting for us: the log is longer than read, or shorter, or we own nothing.
+
+        With 64 partitions owning nothing means a group that got stuck, not one that has too many members.
+        """
         owned = list(consumer.assignment())
         if not owned:
-            return 0
+            return True
         async with asyncio.timeout(REQUEST_SECONDS):
             ends = await consumer.end_offsets(owned)
             positions = {partition: await consumer.position(partition) for partition in owned}
             read = {partition: position - 1 for partition, position in positions.items() if position > 0}
             lost = await self._witness.lost(ends, read)
         ahead = sum(max(int(ends[partition] - positions[partition]), 0) for partition in owned)
-        behind = ahead + len(lost)
-        lag.labels(self._group).set(behind)
-        return behind
+        lag.labels(self._group).set(ahead)
+        return bool(ahead or lost)
 
     async def _partition(
         self,

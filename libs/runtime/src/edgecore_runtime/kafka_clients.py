@@ -8,7 +8,10 @@ from typing import TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 OPEN_SECONDS = 20.0
+LINGER_SECONDS = 3.0
 REQUEST_MILLISECONDS = 10_000
+LOOK_MILLISECONDS = 3_000
+"""A reader only looks; one that waits longer mostly asks for a partition that is gone with its broker."""
 FETCH_MILLISECONDS = 100
 """How long the broker may hold a fetch open; the embedded one looks for new records only twice in that time."""
 
@@ -18,11 +21,15 @@ Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
 @asynccontextmanager
 async def opened(client: Client) -> AsyncIterator[Client]:
     """The started client; raises KafkaError or TimeoutError when the broker does not answer."""
+    starting = asyncio.create_task(client.start())
     try:
         async with asyncio.timeout(OPEN_SECONDS):
-            await client.start()
+            await asyncio.shield(starting)
         yield client
     finally:
+        # Cancelled half-way, a start leaves its bootstrap connection open; most starts are over in an instant.
+        await asyncio.wait({starting}, timeout=LINGER_SECONDS)
+        starting.cancel()
         async with asyncio.timeout(OPEN_SECONDS):
             await client.stop()
 
@@ -44,7 +51,7 @@ def reader(bootstrap: str) -> AIOKafkaConsumer:
         bootstrap_servers=bootstrap,
         group_id=None,
         auto_offset_reset="earliest",
-        request_timeout_ms=REQUEST_MILLISECONDS,
+        request_timeout_ms=LOOK_MILLISECONDS,
     )
 
 

@@ -10,8 +10,12 @@ MOST_COPIES = 3
 """Replication factor, where there are that many brokers: one may fail while another is down for an upgrade."""
 
 
-async def ensure_topics(bootstrap: str, names: list[str]) -> None:
-    """Create the named topics and their dead-letter topics where missing; raises KafkaError."""
+async def ensure_topics(bootstrap: str, names: list[str]) -> dict[str, int]:
+    """Create the named topics and their dead-letter topics where missing; raises KafkaError.
+
+    Returns how many partitions each named topic has: fewer than the catalogue says where the broker made it by
+    itself, for a client that asked too early. Order within a key holds with any number.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_MILLISECONDS)
     await admin.start()
     try:
@@ -19,13 +23,13 @@ async def ensure_topics(bootstrap: str, names: list[str]) -> None:
         brokers = (await admin.describe_cluster())["brokers"]
         copies = min(MOST_COPIES, len(brokers))
         wanted = [new for name in names for new in _with_dead_letters(name, copies) if new.name not in existing]
-        if not wanted:
-            return
-        response = await admin.create_topics(wanted)
-        for _topic, code, *_message in response.topic_errors:
-            error = for_code(code)
-            if code != 0 and error is not TopicAlreadyExistsError:
-                raise error(str(_message))
+        if wanted:
+            response = await admin.create_topics(wanted)
+            for _topic, code, *_message in response.topic_errors:
+                error = for_code(code)
+                if code != 0 and error is not TopicAlreadyExistsError:
+                    raise error(str(_message))
+        return {found["topic"]: len(found["partitions"]) for found in await admin.describe_topics(names)}
     finally:
         await admin.close()
 

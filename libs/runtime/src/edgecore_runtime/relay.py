@@ -78,8 +78,7 @@ class Relay:
 
     async def _session(self) -> None:
         """One connection to the broker under the lock; raises when either is lost."""
-        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
-            await ensure_topics(self._bootstrap, [topic.name for topic in catalogue().values()])
+        partitions = await self._ensure_topics()
         async with self._database.engine.connect() as lock:
             try:
                 await self._lead(lock)
@@ -87,6 +86,9 @@ class Relay:
                     opened(kafka_clients.producer(self._bootstrap, self._idempotent)) as producer,
                     opened(kafka_clients.reader(self._bootstrap)) as reader,
                 ):
+                    await self._load_acknowledged()
+                    if any(one.partition >= partitions.get(one.topic, 0) for one in self._acknowledged):
+                        await self._publish_again()
                     await self._relay(producer, reader, lock)
             finally:
                 # Given back to the pool, the connection would keep the lock from us and everyone.
@@ -104,7 +106,6 @@ class Relay:
 
     async def _relay(self, producer: AIOKafkaProducer, reader: AIOKafkaConsumer, lock: Any) -> None:
         loop = asyncio.get_running_loop()
-        await self._load_acknowledged()
         next_check = loop.time()
         while True:
             self._wake.clear()
@@ -189,9 +190,15 @@ class Relay:
             return
         async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
             ends = await reader.end_offsets(list(self._acknowledged))
-        if not await self._witness.lost(ends, self._acknowledged):
-            return
-        await ensure_topics(self._bootstrap, [topic.name for topic in catalogue().values()])
+        if await self._witness.lost(ends, self._acknowledged):
+            await self._ensure_topics()
+            await self._publish_again()
+
+    async def _ensure_topics(self) -> dict[str, int]:
+        async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            return await ensure_topics(self._bootstrap, list(catalogue()))
+
+    async def _publish_again(self) -> None:
         async with self._database.transaction() as session:
             count = await self._outbox.replay(session)
         self._acknowledged = {}

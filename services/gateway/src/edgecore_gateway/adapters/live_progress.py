@@ -69,8 +69,8 @@ class LiveProgress:
             answer = await scheduler_pb2_grpc.SchedulerServiceStub(channel).GetProgress(
                 request, timeout=CALL_SECONDS
             )
-            live = _live(answer)
-            if live.state.terminal:
+            live: Live | None = _live(answer)
+            if live is not None and live.state.terminal:
                 live = self._last(job_id)  # its event is on the way; until then it stands where it last stood
         except grpc.RpcError as error:
             live = self._last(job_id)
