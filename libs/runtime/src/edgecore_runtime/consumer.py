@@ -10,7 +10,6 @@ A flood of dead letters stops the consumer instead of emptying the topic into th
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from edgecore_contracts.cloudevents import Event, MalformedEvent, decode
 from edgecore_contracts.topics import catalogue
 from edgecore_runtime import crash, dlq, kafka_clients, logs, telemetry
+from edgecore_runtime.backoff import Backoff
 from edgecore_runtime.clock import Clock
 from edgecore_runtime.database import Database, is_transient
 from edgecore_runtime.kafka_clients import opened
@@ -91,22 +91,21 @@ class Consumer:
         self._witness = LogWitness(bootstrap)
         self._slots = asyncio.Semaphore(PARALLEL_PARTITIONS)
         self._next_prune = 0.0
+        self._backoff = Backoff(*BACKOFF_SECONDS)
 
     async def run(self) -> None:
         """Consume; a broker or database that is away is waited for. Raises DeadLetterFlood."""
-        low, high = BACKOFF_SECONDS
-        pause = low
         while True:
             try:
                 await self._session()
-                pause = low
             except Exception as error:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
-                log.warning("consumer waits for broker or database", error=repr(error), seconds=round(pause, 2))
+                log.warning(
+                    "consumer waits for broker or database", error=repr(error), seconds=self._backoff.seconds
+                )
                 self._last_poll = self._clock.monotonic()
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, high)
+                await self._backoff.pause()
 
     async def check(self) -> str | None:
         """A liveness check: the loop must have polled, or waited for the broker, lately."""
@@ -126,6 +125,7 @@ class Consumer:
             await self._consume(consumer, producer)
 
     async def _consume(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+        self._backoff.reset()
         stale_since: float | None = None
         next_look = 0.0
         while True:
@@ -193,7 +193,7 @@ class Consumer:
             await self._bury(producer, record, str(error), attempts=1)
             return
         attempts = 0
-        low, high = BACKOFF_SECONDS
+        backoff = Backoff(*BACKOFF_SECONDS)
         while True:
             try:
                 await self._handle(event)
@@ -211,8 +211,7 @@ class Consumer:
                 log.warning("event will be tried again", event_id=event.id, error=repr(error))
                 retried.labels(self._group).inc()
                 self._last_poll = self._clock.monotonic()
-                await asyncio.sleep(low * random.uniform(0.5, 1.0))
-                low = min(low * 3, high)
+                await backoff.pause()
 
     async def _handle(self, event: Event) -> None:
         """Effect and inbox row in one transaction."""

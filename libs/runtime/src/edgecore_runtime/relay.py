@@ -6,7 +6,6 @@ re-created), everything retained is published again and consumers absorb what th
 """
 
 import asyncio
-import random
 import zlib
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from sqlalchemy import bindparam, func, select, text, update
 
 from edgecore_contracts.topics import catalogue
 from edgecore_runtime import crash, kafka_clients, logs
+from edgecore_runtime.backoff import Backoff
 from edgecore_runtime.database import Database, is_transient
 from edgecore_runtime.kafka_clients import opened
 from edgecore_runtime.kafka_topics import ensure_topics
@@ -58,23 +58,19 @@ class Relay:
         self._acknowledged: dict[TopicPartition, int] = {}
         self._witness = LogWitness(bootstrap)
         self._next_prune = 0.0
+        self._backoff = Backoff(*BACKOFF_SECONDS)
         database.after_commit(self._wake.set)
 
     async def run(self) -> None:
         """Relay until cancelled; a broker or database that is away is waited for with growing pauses."""
-        low, high = BACKOFF_SECONDS
-        pause = low
         while True:
             try:
                 await self._session()
             except Exception as error:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
-                log.warning("relay waits for broker or database", error=repr(error), seconds=round(pause, 2))
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, high)
-            else:
-                pause = low
+                log.warning("relay waits for broker or database", error=repr(error), seconds=self._backoff.seconds)
+                await self._backoff.pause()
 
     async def _session(self) -> None:
         """One connection to the broker under the lock; raises when either is lost."""
@@ -105,6 +101,7 @@ class Relay:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _relay(self, producer: AIOKafkaProducer, reader: AIOKafkaConsumer, lock: Any) -> None:
+        self._backoff.reset()
         loop = asyncio.get_running_loop()
         next_check = loop.time()
         while True:
