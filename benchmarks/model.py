@@ -1,4 +1,4 @@
-"""The shipped model on 200 unseen English prompts, judged by the detector; beside it, the detector on rendered truth."""
+"""The shipped model on 200 unseen English prompts, judged by the detector; beside it, rendered truth."""
 
 from typing import Any
 
@@ -22,22 +22,21 @@ def run(seed: int) -> dict[str, Any]:
     rebuilt = summary(list(track(reconstruct_trials(pipeline, COUNT, seed), "reconstructions", COUNT)))
     truth = _truth(seed)
     figures = [
-        figure(
-            f"{topic} right", made[topic], "share", target=target, ok=made[topic] >= 0.8, n=COUNT, baseline=truth
-        )
-        for topic, target in (("colour", "stated"), ("shape", "stated"), ("motion", "stated"), ("all", "≥ 0.80"))
+        _right(f"{topic} right", made[topic], "stated", 0.0, truth) for topic in ("colour", "shape", "motion")
     ]
     figures += [
-        figure("autoencoder alone, all right", rebuilt["all"], "share", target="≥ 0.98", ok=rebuilt["all"] >= 0.98,
-               n=COUNT, baseline=truth),
-        figure("one clip of 17 frames 64×64, median", made["seconds"], "s", target="< 5", ok=made["seconds"] < 5,
-               n=COUNT),
-    ]  # fmt: skip
-    return {
-        "name": "model",
-        "figures": figures,
-        "notes": ["beside: the detector on the rendered scenes themselves"],
-    }
+        _right("all three right", made["all"], "≥ 0.80", 0.80, truth),
+        _right("autoencoder alone, all right", rebuilt["all"], "≥ 0.98", 0.98, truth),
+    ]
+    seconds = made["seconds"]
+    figures.append(figure("one clip of 17 frames 64×64", seconds, "s", target="< 5", ok=seconds < 5, n=COUNT))
+    notes = ["beside: the detector on the rendered scenes themselves; seconds are the median, in a warm process"]
+    return {"name": "model", "figures": figures, "notes": notes}
+
+
+def _right(name: str, share: float, target: str, least: float, truth: float) -> dict[str, Any]:
+    ratio = share / truth
+    return figure(name, share, "share", target=target, ok=share >= least, n=COUNT, baseline=truth, ratio=ratio)
 
 
 def _truth(seed: int) -> float:
