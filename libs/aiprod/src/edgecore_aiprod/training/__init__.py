@@ -1,0 +1,1 @@
+"""Training: one loop (`loop`), four lessons (`vae`, `text`, `backbone`, `decoder`), TOML configurations."""

@@ -1,0 +1,137 @@
+"""Shapes with their names, causality in time, and what padding and batching must not change."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgecore_aiprod.attention import attend, rotary_angles_3d
+from edgecore_aiprod.backbone import Backbone
+from edgecore_aiprod.checkpoint import Model
+from edgecore_aiprod.flow import (
+    GUIDED_ABOVE,
+    add_noise,
+    guided,
+    latent_shape,
+    sample,
+    schedule,
+    velocity_loss,
+)
+from edgecore_aiprod.presets import PRESETS, ModelParams
+from edgecore_aiprod.vae import fold_patches, unfold_patches
+
+
+@torch.inference_mode()
+def test_the_autoencoder_shrinks_space_by_16_and_time_by_4(tiny_model: Model) -> None:
+    for B, F, H, W in ((2, 5, 64, 64), (1, 17, 32, 48), (1, 1, 16, 16)):
+        video_BTHWC = torch.rand(B, F, H, W, 3) * 2 - 1
+        z_BTHWC = tiny_model.vae.encode(video_BTHWC)
+        assert tuple(z_BTHWC.shape) == latent_shape(B, F, H, W, 16)
+        assert tuple(z_BTHWC.shape) == (B, (F - 1) // 4 + 1, H // 16, W // 16, 16)
+        assert tiny_model.vae.decode(z_BTHWC).shape == (B, F, H, W, 3)
+
+
+@torch.inference_mode()
+def test_the_first_frame_is_encoded_and_decoded_alone_and_time_is_causal(tiny_model: Model) -> None:
+    vae = tiny_model.vae
+    video = torch.rand(1, 13, 32, 32, 3) * 2 - 1
+    z = vae.encode(video)
+    torch.testing.assert_close(vae.encode(video[:, :1]), z[:, :1], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(vae.encode(video[:, :9]), z[:, :3], atol=1e-4, rtol=1e-4)
+    made = vae.decode(z)
+    torch.testing.assert_close(vae.decode(z[:, :1]), made[:, :1], atol=1e-4, rtol=1e-4)
+    changed = z.clone()
+    changed[:, 2:] = 0
+    torch.testing.assert_close(vae.decode(changed)[:, :5], made[:, :5], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(vae.decode(changed)[:, 5:], made[:, 5:])
+
+
+def test_sizes_off_the_grid_are_refused(tiny_model: Model) -> None:
+    for shape in ((1, 6, 64, 64, 3), (1, 5, 60, 64, 3), (1, 5, 64, 72, 3)):
+        with pytest.raises(ValueError, match="4k"):
+            tiny_model.vae.encode(torch.zeros(shape))
+
+
+def test_patches_fold_and_unfold() -> None:
+    x = torch.rand(2, 3, 8, 12, 5)
+    assert fold_patches(x, 4).shape == (2, 3, 2, 3, 80)
+    assert torch.equal(unfold_patches(fold_patches(x, 4), 4), x)
+
+
+@torch.inference_mode()
+def test_text_is_not_changed_by_its_neighbours_and_nothing_is_cut(tiny_model: Model) -> None:
+    alone, _ = tiny_model.text.encode(["a red circle"])
+    beside, mask_BL = tiny_model.text.encode(["a red circle", "ein sehr viel längerer Satz über ein Herz ❤"])
+    torch.testing.assert_close(beside[:1, : alone.shape[1]], alone, atol=1e-5, rtol=1e-4)
+    assert not beside[0, alone.shape[1] :].any()
+    assert mask_BL[0].sum() == alone.shape[1]
+    long_BLE, _ = tiny_model.text.encode(["🔴" * 2000])
+    assert long_BLE.shape[1] == (4 * 2000 + 2 + 3) // 4
+    assert tiny_model.text.encode([""])[0].shape == (1, 1, 16)
+
+
+@torch.inference_mode()
+def test_the_backbone_keeps_the_shape_and_hears_time_and_text(tiny_model: Model) -> None:
+    x_BTHWC = torch.randn(2, 3, 4, 5, 16)
+    text_BLE, mask_BL = tiny_model.text.encode(["a red circle", "blue"])
+    t_B = torch.tensor([0.5, 0.5])
+    y_BTHWC = tiny_model.backbone(x_BTHWC, t_B, text_BLE, mask_BL)
+    assert y_BTHWC.shape == x_BTHWC.shape
+    assert not torch.allclose(tiny_model.backbone(x_BTHWC, t_B * 2, text_BLE, mask_BL), y_BTHWC)
+    assert not torch.allclose(tiny_model.backbone(x_BTHWC, t_B, text_BLE.flip(0), mask_BL.flip(0)), y_BTHWC)
+
+
+def test_attention_matches_the_library_and_rotary_positions_are_relative() -> None:
+    q, k, v = torch.randn(3, 2, 4, 6, 8)
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    mask[:, 4:] = False
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
+    torch.testing.assert_close(attend(q, k, v, mask), expected.transpose(1, 2).flatten(-2))
+    assert rotary_angles_3d(3, 4, 5, 64).shape == (60, 32)
+
+
+def test_the_presets_follow_the_plan() -> None:
+    base = PRESETS["base"].backbone
+    assert (base.blocks.count("A"), base.blocks.count("C")) == (30, 18)
+    assert (base.width, base.heads, base.feed_forward) == (768, 12, 3072)
+    for name, params in PRESETS.items():
+        assert params.name == name
+        assert params.vae.latent == params.text.out == 256
+        assert ModelParams.from_dict(params.to_dict()) == params
+    with torch.device("meta"):
+        nano = PRESETS["nano"]
+        weights = sum(weight.numel() for weight in Backbone(nano.backbone, 256, 256).parameters())
+    assert weights < 6.5e6
+
+
+def test_euler_follows_a_straight_path_exactly() -> None:
+    x0, noise = torch.randn(2, 1, 2, 2, 2, 3)
+    for steps in (1, 7):
+        for churn in (0.0, 1.0):
+            *_, last = sample(lambda x, t: x0, noise, steps, churn)
+            torch.testing.assert_close(last.x_BTHWC, x0)
+    first, *_ = sample(lambda x, t: x0, noise, 4, churn=0.0)
+    t, after = schedule(4)[:2]
+    torch.testing.assert_close(first.x_BTHWC, noise + (after - t) * (noise - x0))
+    assert schedule(4)[0] == 1
+    assert schedule(4)[-1] == 0
+    assert (schedule(10).diff() < 0).all()
+
+
+def test_the_loss_is_that_of_the_velocity() -> None:
+    x0, noise, guess = torch.randn(3, 2, 1, 2, 2, 3)
+    t = torch.tensor([0.5, 0.9])
+    x_t = add_noise(x0, noise, t)
+    scale = t[:, None, None, None, None]
+    velocity = (x_t - guess) / scale
+    torch.testing.assert_close(velocity_loss(guess, x0, t), (velocity - (noise - x0)).square().mean())
+
+
+def test_guidance_goes_away_from_the_second_estimate_while_there_is_much_noise() -> None:
+    def at(guidance: float, time: float) -> float:
+        asked, avoided = torch.full((1,), 3.0), torch.full((1,), 1.0)
+        denoise = guided(lambda x, t: asked, lambda x, t: avoided, guidance)
+        return float(denoise(torch.zeros(1), torch.full((1,), time)))
+
+    assert [at(guidance, 1.0) for guidance in (1.0, 0.0, 4.0)] == [3.0, 1.0, 9.0]
+    assert at(4.0, GUIDED_ABOVE - 0.01) == 3.0
