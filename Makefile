@@ -5,6 +5,7 @@ BIN := .venv/bin
 PROMPT ?= a red circle moving right
 OUT ?= out.mp4
 STAMP := .venv/.installed
+BUF := proto/node_modules/.bin/buf
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml sdk/*/pyproject.toml)
 SOURCES := libs services cli sdk tests benchmarks examples conftest.py
 TYPED := libs/contracts/src/edgecore_contracts libs/runtime/src/edgecore_runtime libs/aiprod/src/edgecore_aiprod \
@@ -41,7 +42,8 @@ lint: setup ## format, style, types, layers, contracts
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m edgecore_contracts.generate --check
-	cd proto && npm ci --silent --no-fund --no-audit && npx buf lint && npx buf breaking --against v1.binpb
+	test -x $(BUF) || npm install --prefix proto --no-package-lock --no-fund --no-audit --loglevel error
+	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against v1.binpb
 
 fmt: setup ## format and sort imports
 	$(BIN)/ruff format $(SOURCES)

@@ -1,6 +1,11 @@
 """Every test folder of the house shares the runtime's testing kit and one rule for the tiers."""
 
+import os
+
 import pytest
+
+# Before anything imports torch: idle OpenMP threads that spin keep the cores from the processes under test.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 pytest_plugins = ["edgecore_runtime.testing"]
 

@@ -37,7 +37,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Live:
-    """What is too short-lived for an event, as the scheduler last said it. `stage` is a word, eta is in seconds."""
+    """What is too short-lived for an event, as the scheduler last said it; `stage` is a word, eta seconds."""
 
     version: int
     state: JobState
