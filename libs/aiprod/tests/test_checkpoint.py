@@ -51,7 +51,12 @@ def poison(tensors: dict[str, Tensor]) -> None:
 
 
 def test_eight_bits_keep_a_matrix_to_a_half_level() -> None:
-    weights = {"big": torch.randn(64, 3, 3, 16), "small": torch.randn(4, 4), "row": torch.full((3,), 1e9), "count": torch.tensor(3)}
+    weights = {
+        "big": torch.randn(64, 3, 3, 16),
+        "small": torch.randn(4, 4),
+        "row": torch.full((3,), 1e9),
+        "count": torch.tensor(3),
+    }
     packed = pack(weights, lambda name: True)
     assert {name: value.dtype for name, value in packed.items()} == {
         "big": torch.int8,

@@ -22,10 +22,10 @@ class Range:
     high: int
     step: int = 1
 
-    def nearest(self, value: float) -> int:
+    def nearest(self, value: int) -> int:
         """The closest member; of two equally close ones the smaller."""
-        steps = math.ceil((min(max(value, self.low), self.high) - self.low) / self.step - 0.5)
-        return self.low + steps * self.step
+        above = min(max(value, self.low), self.high) - self.low
+        return self.low + (above + (self.step - 1) // 2) // self.step * self.step
 
     def __contains__(self, value: object) -> bool:
         return (

@@ -1,8 +1,8 @@
 """How weights lie in a file: float16, and where a part can bear it eight bits a weight.
 
-A matrix in eight bits is int8 with one float16 scale per output row (absmax quantisation), kept beside it under
-`<name>.scale`. Vectors stay float32 (a variance may be out of float16's range) and counters integers. Everything
-is float32 again in memory.
+A matrix in eight bits is int8 with one float16 scale per output row (absmax quantisation), kept beside it
+under `<name>.scale`. Vectors stay float32 (a variance may be out of float16's range) and counters integers.
+Everything is float32 again in memory.
 """
 
 from __future__ import annotations
