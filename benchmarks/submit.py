@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.result import figure
+
 CLIENTS = 32
 REQUESTS = 3000
 ROUNDS = 3
@@ -59,10 +61,10 @@ def run(seed: int) -> dict[str, Any]:
             }
             seen = _drive(sides, key, seed)
             stored = asyncio.run(_stored(settings["EDGECORE_DATABASE_URL"]))
-    return _report(seen, stored, seed)
+    return _report(seen, stored)
 
 
-def _report(seen: dict[str, Any], stored: int, seed: int) -> dict[str, Any]:
+def _report(seen: dict[str, Any], stored: int) -> dict[str, Any]:
     accepted = seen["generate"]["accepted"]
     for name, side in seen.items():
         print(
@@ -77,22 +79,15 @@ def _report(seen: dict[str, Any], stored: int, seed: int) -> dict[str, Any]:
         _figure("submit p50", "ms", seen, "p50", 1000.0, durable),
         _figure("submit p99", "ms", seen, "p99", 1000.0, durable),
     ]
-    return {"name": "submit", "seed": seed, "clients": CLIENTS, "figures": figures}
+    notes = [f"{CLIENTS} clients; beside: a FastAPI route that does nothing, under the same server and client"]
+    return {"name": "submit", "figures": figures, "notes": notes}
 
 
 def _figure(name: str, unit: str, seen: dict[str, Any], key: str, scale: float, ok: bool) -> dict[str, Any]:
     """No target is set for these: `ok` says that every accepted job was stored."""
     value, baseline = seen["generate"][key] * scale, seen["noop"][key] * scale
-    return {
-        "name": name,
-        "value": round(value, 2),
-        "unit": unit,
-        "baseline": round(baseline, 2),
-        "ratio": round(value / baseline, 4),
-        "target": None,
-        "ok": ok,
-        "n": seen["generate"]["n"],
-    }
+    n = seen["generate"]["n"]
+    return figure(name, value, unit, target="stated", ok=ok, n=n, baseline=baseline, ratio=value / baseline)
 
 
 def _drive(sides: dict[str, str], key: str, seed: int) -> dict[str, Any]:

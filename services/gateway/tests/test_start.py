@@ -138,7 +138,7 @@ async def test_the_migrations_make_the_tables_that_the_code_names(
     settings = kit.settings_for(parts, tmp_path)
     await schema.migrate(settings)
     await schema.migrate(settings)
-    database = Database(settings.database_url, SCHEMA, 2)
+    database = Database(settings.database_url, SCHEMA, 3)
 
     def differences(connection: Connection) -> list[Any]:
         options = {

@@ -150,7 +150,7 @@ async def running(url: str, embedded: EmbeddedParts, **changes: Any) -> AsyncIte
     )
     await tables.schema.migrate(settings)
     service = build(settings)
-    database = Database(url, tables.SCHEMA, 2)
+    database = Database(url, tables.SCHEMA, 3)
     async with RunningService(service):
         port = next(one.port for one in service.components if isinstance(one, GrpcServer))
         channel = grpc_client.channel(f"127.0.0.1:{port}")

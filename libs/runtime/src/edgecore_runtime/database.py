@@ -19,6 +19,8 @@ from edgecore_runtime import crash
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 15
 POOL_WAIT_SECONDS = 10
+RESERVED = 2
+"""Connections of the pool that are the relay's own: one holds its lock, one publishes."""
 
 
 TRANSIENT = ("08", "40", "53", "57P")
@@ -52,6 +54,8 @@ class Database:
         event.listen(self.engine.sync_engine, "checkout", _refuse_closed)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._after_commit: list[Callable[[], None]] = []
+        # The pool lets newcomers overtake those who wait for a connection; the semaphore keeps the order.
+        self._turns = asyncio.Semaphore(pool_size - RESERVED)
 
     def after_commit(self, hook: Callable[[], None]) -> None:
         """Call `hook` after every committed transaction, for example to wake the outbox relay."""
@@ -60,7 +64,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Commit when the block ends, roll back when it raises."""
-        async with self._sessions() as session:
+        async with self._turn(), self._sessions() as session:
             async with session.begin():
                 yield session
                 await session.flush()
@@ -72,8 +76,18 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A session for queries alone; nothing is committed and no hook is called."""
-        async with self._sessions() as session:
+        async with self._turn(), self._sessions() as session:
             yield session
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """First come, first served. Raises TimeoutError after POOL_WAIT_SECONDS."""
+        async with asyncio.timeout(POOL_WAIT_SECONDS):
+            await self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def check(self) -> str | None:
         """A health check: None, or what is wrong."""

@@ -24,7 +24,7 @@ from edgecore_runtime.kafka_topics import ensure_topics
 from edgecore_runtime.log_witness import LogWitness
 from edgecore_runtime.outbox import Outbox
 
-BATCH = 500
+BATCH = 100
 POLL_SECONDS = 1.0
 LOG_CHECK_SECONDS = 2.0
 ACKNOWLEDGE_SECONDS = 20.0

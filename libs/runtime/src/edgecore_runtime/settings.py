@@ -47,7 +47,7 @@ class DatabaseSettings(Group):
     database_url: str = setting(
         ..., unit="URL", reason="PostgreSQL, one schema a service", pattern=r"^postgresql\+asyncpg://"
     )
-    database_pool: int = setting(10, unit="connections", reason="bound on concurrent statements", ge=2, le=200)
+    database_pool: int = setting(10, unit="connections", reason="bound on concurrent statements", ge=3, le=200)
     migrate_on_start: bool = setting(False, unit="switch", reason="on a laptop; a cluster runs `migrate` first")
 
 
