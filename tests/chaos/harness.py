@@ -89,6 +89,9 @@ class Storm:
     def settle(self) -> None:
         """Wait until every accepted job has ended."""
         deadline = time.monotonic() + SETTLE_SECONDS
+        with Client(self.stack.url, self.stack.api_key) as client:
+            # Also those whose answer was lost with the gateway: they were accepted all the same.
+            self.accepted += [job.id for job in client.all_jobs()]
         waiting = list(dict.fromkeys(self.accepted))
         while waiting:
             if time.monotonic() > deadline:

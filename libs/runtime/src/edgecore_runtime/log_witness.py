@@ -34,7 +34,10 @@ class LogWitness:
             for partition, offset in known.items()
             if ends[partition] <= offset and ends[partition] < self._ends.get(partition, offset + 1)
         }
-        missing = await self._missing(doubtful) if doubtful else set()
+        # An empty log leaves no doubt, and reading from it would wait in vain.
+        missing = {partition for partition in doubtful if ends[partition] == 0}
+        if doubtful and not missing:
+            missing = await self._missing(doubtful)
         for partition in known:
             if partition in missing:
                 self._ends.pop(partition, None)
