@@ -89,7 +89,8 @@ def _explain(settings_class: type[BaseSettings], problem: Any) -> str:
     extra = field.json_schema_extra if field else None
     unit = extra.get("unit") if isinstance(extra, dict) else None
     about = f" ({unit}: {field.description})" if field else ""
-    return f"setting {PREFIX}{name.upper()}{about}: {problem['msg']}, got {problem['input']!r}"
+    wrong = "is required" if problem["type"] == "missing" else f"{problem['msg']}, got {problem['input']!r}"
+    return f"setting {PREFIX}{name.upper()}{about}: {wrong}"
 
 
 def table(settings_class: type[BaseSettings]) -> str:
