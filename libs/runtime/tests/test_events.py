@@ -54,6 +54,12 @@ class Chassis:
             raise self.failures[event.key].pop()
         self.seen.append(event.key)
 
+    async def forget(self) -> None:
+        """As if nothing had been consumed."""
+        async with self.database.engine.begin() as connection:
+            await connection.execute(self.inbox.table.delete())
+        self.seen.clear()
+
     async def publish(self, *keys: str) -> None:
         for key in keys:
             async with self.database.transaction() as session:
@@ -120,9 +126,7 @@ async def test_an_idle_loss_of_the_log_is_noticed(
     async with running(database_url, embedded) as chassis:
         await chassis.publish(*keys)
         await eventually(lambda: set(keys) <= set(chassis.seen), 30)
-        async with chassis.database.engine.begin() as connection:  # as if nothing had been consumed
-            await connection.execute(chassis.inbox.table.delete())
-        chassis.seen.clear()
+        await chassis.forget()
         await asyncio.to_thread(embedded.restart_broker)
         await eventually(lambda: set(keys) <= set(chassis.seen), 60)
 
@@ -191,9 +195,7 @@ async def test_a_broker_that_came_back_with_fewer_partitions_is_filled_again(
     async with running(database_url, embedded) as chassis:
         await chassis.publish(*keys)
         await eventually(lambda: set(keys) <= set(chassis.seen), 30)
-        async with chassis.database.engine.begin() as connection:  # as if nothing had been consumed
-            await connection.execute(chassis.inbox.table.delete())
-        chassis.seen.clear()
+        await chassis.forget()
         await asyncio.to_thread(embedded.restart_broker)
         async with opened(producer(embedded.kafka_bootstrap)) as early:
             await early.partitions_for(JOB_COMMANDS)

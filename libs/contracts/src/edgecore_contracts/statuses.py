@@ -1,4 +1,4 @@
-"""The one table between typed errors and gRPC status codes."""
+"""The one table from typed errors to gRPC status codes."""
 
 import grpc
 
@@ -6,7 +6,6 @@ from edgecore_contracts.errors import (
     Conflict,
     DeadlineExceeded,
     EdgecoreError,
-    FieldProblem,
     Forbidden,
     Internal,
     InvalidInput,
@@ -29,11 +28,3 @@ STATUS: dict[type[EdgecoreError], grpc.StatusCode] = {
     Unavailable: grpc.StatusCode.UNAVAILABLE,
     Internal: grpc.StatusCode.INTERNAL,
 }
-_ERROR = {status: kind for kind, status in STATUS.items()}
-
-
-def from_grpc(error: grpc.RpcError) -> EdgecoreError:
-    """The typed error behind a failed call; an unknown status is Internal."""
-    kind = _ERROR.get(error.code(), Internal)
-    detail = error.details() or error.code().name
-    return InvalidInput([FieldProblem("request", detail)]) if kind is InvalidInput else kind(detail)

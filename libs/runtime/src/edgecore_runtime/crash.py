@@ -32,11 +32,3 @@ def point(name: str) -> None:
         return
     armed.unlink()
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def points(*services: str) -> list[str]:
-    """The points that every service with a database and events has."""
-    return [f"{service}.{step}.{side}" for service in services for step in STEPS for side in ("before", "after")]
-
-
-STEPS = ("commit", "publish", "ack")

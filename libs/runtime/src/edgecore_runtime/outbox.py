@@ -88,14 +88,12 @@ class Outbox:
         await session.execute(self._insert, row)
         return event
 
-    async def replay(self, session: AsyncSession, topic: str | None = None, since: datetime | None = None) -> int:
+    async def replay(self, session: AsyncSession, since: datetime | None = None) -> int:
         """Mark sent rows as unsent, so that the relay sends them again; returns how many.
 
         Consumers absorb what they had already seen. `since` bounds how far back (by the row's creation).
         """
         statement = update(self.table).where(self.table.c.sent_at.is_not(None))
-        if topic is not None:
-            statement = statement.where(self.table.c.topic == topic)
         if since is not None:
             statement = statement.where(self.table.c.created_at >= since)
         result = await session.execute(statement.values(sent_at=None, sent_partition=None, sent_offset=None))
