@@ -3,6 +3,7 @@
 EdgecoreError
 ├── InvalidInput        the caller's value breaks a rule; names field, rule and what would be accepted
 ├── Unauthenticated     no valid key
+├── BudgetExhausted     the money set aside for the user does not cover it
 ├── Forbidden           a valid key without the right
 ├── NotFound            unknown, or another tenant's
 ├── Conflict            the object's state does not allow it
@@ -52,6 +53,10 @@ class InvalidInput(EdgecoreError):
 
 class Unauthenticated(EdgecoreError):
     code, title, http_status = "unauthenticated", "Authentication required", 401
+
+
+class BudgetExhausted(EdgecoreError):
+    code, title, http_status = "budget_exhausted", "Budget exhausted", 402
 
 
 class Forbidden(EdgecoreError):

@@ -130,6 +130,8 @@ def _schema(message: Any) -> dict[str, Any]:
 
 
 def _field(field: FieldDescriptor) -> dict[str, Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return {"type": "object", "additionalProperties": _field(field.message_type.fields_by_name["value"])}
     if field.message_type is not None:
         single = _schema(field.message_type)
     elif field.enum_type is not None:

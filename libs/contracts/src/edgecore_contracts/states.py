@@ -56,6 +56,8 @@ class Reason(StrEnum):
     ENGINE_FAILED = "ENGINE_FAILED"
     STORAGE = "STORAGE"
     NODE_DRAINED = "NODE_DRAINED"
+    BUDGET_EXHAUSTED = "BUDGET_EXHAUSTED"
+    PROVIDER_UNCLEAR = "PROVIDER_UNCLEAR"
 
     def to_proto(self) -> common_pb2.Reason.ValueType:
         return common_pb2.Reason.Value(f"REASON_{self.name}")
@@ -82,8 +84,10 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 LEASED = frozenset({JobState.ALLOCATED, JobState.GENERATING, JobState.FINALIZING})
 """States in which exactly one lease is valid."""
 
-PERMANENT = frozenset({Reason.INVALID_SPEC, Reason.CANCELLED_BY_USER})
-"""Reasons after which another attempt would end the same way."""
+PERMANENT = frozenset(
+    {Reason.INVALID_SPEC, Reason.CANCELLED_BY_USER, Reason.BUDGET_EXHAUSTED, Reason.PROVIDER_UNCLEAR}
+)
+"""Reasons after which another attempt would end the same way, or could be billed twice."""
 
 
 class IllegalTransition(ValueError):

@@ -3,6 +3,7 @@
 import grpc
 
 from edgecore_contracts.errors import (
+    BudgetExhausted,
     Conflict,
     DeadlineExceeded,
     EdgecoreError,
@@ -19,6 +20,7 @@ from edgecore_contracts.errors import (
 STATUS: dict[type[EdgecoreError], grpc.StatusCode] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    BudgetExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     NotFound: grpc.StatusCode.NOT_FOUND,
     Conflict: grpc.StatusCode.FAILED_PRECONDITION,

@@ -10,12 +10,16 @@ from importlib import resources
 
 from google.protobuf.message import Message
 
+from edgecore.cost.v1 import events_pb2 as cost_events_pb2
 from edgecore.jobs.v1 import commands_pb2, events_pb2
+from edgecore.scheduler.v1 import events_pb2 as pool_events_pb2
 
 DLQ_SUFFIX = ".dlq"
 
 JOB_COMMANDS = "edgecore.job-commands.v1"
 JOB_EVENTS = "edgecore.job-events.v1"
+COST_EVENTS = "edgecore.cost-events.v1"
+POOL_EVENTS = "edgecore.pool-events.v1"
 
 MESSAGES: dict[str, type[Message]] = {
     message.DESCRIPTOR.full_name: message
@@ -24,6 +28,11 @@ MESSAGES: dict[str, type[Message]] = {
         commands_pb2.CancelJob,
         events_pb2.JobStateChanged,
         events_pb2.AttemptFinished,
+        cost_events_pb2.CostPosted,
+        cost_events_pb2.ReservationDecided,
+        cost_events_pb2.BudgetExhausted,
+        pool_events_pb2.PoolSnapshot,
+        pool_events_pb2.NodeStateChanged,
     )
 }
 """Message classes by CloudEvents type, which is the protobuf full name."""

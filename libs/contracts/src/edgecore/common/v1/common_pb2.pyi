@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -102,6 +104,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The artifact could not be stored."""
     REASON_NODE_DRAINED: _Reason.ValueType  # 16
     """The node is draining and gave the job back before starting it."""
+    REASON_BUDGET_EXHAUSTED: _Reason.ValueType  # 17
+    """The owner's budget does not cover it."""
+    REASON_PROVIDER_UNCLEAR: _Reason.ValueType  # 18
+    """A provider may or may not have done it: trying again could bill twice."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a transition happened, or an attempt ended as it did."""
@@ -139,7 +145,37 @@ REASON_STORAGE: Reason.ValueType  # 15
 """The artifact could not be stored."""
 REASON_NODE_DRAINED: Reason.ValueType  # 16
 """The node is draining and gave the job back before starting it."""
+REASON_BUDGET_EXHAUSTED: Reason.ValueType  # 17
+"""The owner's budget does not cover it."""
+REASON_PROVIDER_UNCLEAR: Reason.ValueType  # 18
+"""A provider may or may not have done it: trying again could bill twice."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
+@_typing.final
+class Money(_message.Message):
+    """An amount of money. The API writes it as a string with 6 decimals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MICROS_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    micros: _builtins.int
+    """Millionths of the currency's unit."""
+    currency: _builtins.str
+    """ISO 4217; USD."""
+    def __init__(
+        self,
+        *,
+        micros: _builtins.int = ...,
+        currency: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "micros", b"micros"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Money: _TypeAlias = Money  # noqa: Y015
 
 @_typing.final
 class GenerationSpec(_message.Message):
@@ -157,6 +193,7 @@ class GenerationSpec(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     GUIDANCE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    FORMATS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     prompt: _builtins.str
     negative_prompt: _builtins.str
@@ -172,6 +209,10 @@ class GenerationSpec(_message.Message):
     guidance: _builtins.float
     """Classifier-free guidance scale."""
     seed: _builtins.int
+    @_builtins.property
+    def formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Wanted renditions in order, of mp4, webm, prores; empty means mp4."""
+
     def __init__(
         self,
         *,
@@ -185,10 +226,11 @@ class GenerationSpec(_message.Message):
         steps: _builtins.int = ...,
         guidance: _builtins.float = ...,
         seed: _builtins.int = ...,
+        formats: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fps", b"fps", "frames", b"frames", "guidance", b"guidance", "height", b"height", "model", b"model", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["formats", b"formats", "fps", b"fps", "frames", b"frames", "guidance", b"guidance", "height", b"height", "model", b"model", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,6 +250,7 @@ class Artifact(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     FPS_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Key in the artifact store."""
     size_bytes: _builtins.int
@@ -218,6 +261,8 @@ class Artifact(_message.Message):
     height: _builtins.int
     frames: _builtins.int
     fps: _builtins.float
+    format: _builtins.str
+    """mp4, webm, prores, or thumbnail."""
     def __init__(
         self,
         *,
@@ -229,10 +274,11 @@ class Artifact(_message.Message):
         height: _builtins.int = ...,
         frames: _builtins.int = ...,
         fps: _builtins.float = ...,
+        format: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fps", b"fps", "frames", b"frames", "height", b"height", "key", b"key", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "fps", b"fps", "frames", b"frames", "height", b"height", "key", b"key", "media_type", b"media_type", "sha256", b"sha256", "size_bytes", b"size_bytes", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,6 +290,26 @@ class Measurements(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class QualityEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DEVICE_FIELD_NUMBER: _builtins.int
     LOAD_SECONDS_FIELD_NUMBER: _builtins.int
     GENERATE_SECONDS_FIELD_NUMBER: _builtins.int
@@ -252,6 +318,10 @@ class Measurements(_message.Message):
     PEAK_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     ARTIFACT_BYTES_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    PROVIDER_SECONDS_FIELD_NUMBER: _builtins.int
+    PROVIDER_MODEL_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     load_seconds: _builtins.float
     generate_seconds: _builtins.float
@@ -260,6 +330,17 @@ class Measurements(_message.Message):
     peak_memory_bytes: _builtins.int
     frames: _builtins.int
     artifact_bytes: _builtins.int
+    """Of all output files."""
+    tokens: _builtins.int
+    """Latent tokens the backbone saw in one step; 0 where there is none."""
+    provider_seconds: _builtins.float
+    """Seconds of video that a paid provider bills for; 0 on our own nodes."""
+    provider_model: _builtins.str
+    """The provider's own name of the model it ran."""
+    @_builtins.property
+    def quality(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """What the quality gate measured, by name."""
+
     def __init__(
         self,
         *,
@@ -271,10 +352,14 @@ class Measurements(_message.Message):
         peak_memory_bytes: _builtins.int = ...,
         frames: _builtins.int = ...,
         artifact_bytes: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        quality: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        provider_seconds: _builtins.float = ...,
+        provider_model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_bytes", b"artifact_bytes", "device", b"device", "encode_seconds", b"encode_seconds", "frames", b"frames", "generate_seconds", b"generate_seconds", "load_seconds", b"load_seconds", "peak_memory_bytes", b"peak_memory_bytes", "upload_seconds", b"upload_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_bytes", b"artifact_bytes", "device", b"device", "encode_seconds", b"encode_seconds", "frames", b"frames", "generate_seconds", b"generate_seconds", "load_seconds", b"load_seconds", "peak_memory_bytes", b"peak_memory_bytes", "provider_model", b"provider_model", "provider_seconds", b"provider_seconds", "quality", b"quality", "tokens", b"tokens", "upload_seconds", b"upload_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

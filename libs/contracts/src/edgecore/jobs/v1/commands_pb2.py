@@ -26,15 +26,19 @@ from edgecore.common.v1 import common_pb2 as edgecore_dot_common_dot_v1_dot_comm
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64gecore/jobs/v1/commands.proto\x12\x10\x65\x64gecore.jobs.v1\x1a\x1f\x65\x64gecore/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\x01\n\rGenerateVideo\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x04spec\x18\x03 \x01(\x0b\x32\".edgecore.common.v1.GenerationSpec\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"^\n\tCancelJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x0crequested_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x65\x64gecore/jobs/v1/commands.proto\x12\x10\x65\x64gecore.jobs.v1\x1a\x1f\x65\x64gecore/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x02\n\rGenerateVideo\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x04spec\x18\x03 \x01(\x0b\x32\".edgecore.common.v1.GenerationSpec\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x37\n\x0breservation\x18\x05 \x01(\x0e\x32\".edgecore.jobs.v1.ReservationState\x12.\n\x06quotes\x18\x06 \x03(\x0b\x32\x1e.edgecore.jobs.v1.BackendQuote\x12\x10\n\x08\x66\x61llback\x18\x07 \x01(\x08\x12+\n\x08max_cost\x18\x08 \x01(\x0b\x32\x19.edgecore.common.v1.Money\"O\n\x0c\x42\x61\x63kendQuote\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12.\n\x0bupper_bound\x18\x02 \x01(\x0b\x32\x19.edgecore.common.v1.Money\"^\n\tCancelJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\x0crequested_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x93\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESERVATION_STATE_SECURED\x10\x01\x12\x1d\n\x19RESERVATION_STATE_PENDING\x10\x02\x12\x1e\n\x1aRESERVATION_STATE_DECLINED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edgecore.jobs.v1.commands_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RESERVATIONSTATE']._serialized_start=615
+  _globals['_RESERVATIONSTATE']._serialized_end=762
   _globals['_GENERATEVIDEO']._serialized_start=120
-  _globals['_GENERATEVIDEO']._serialized_end=267
-  _globals['_CANCELJOB']._serialized_start=269
-  _globals['_CANCELJOB']._serialized_end=363
+  _globals['_GENERATEVIDEO']._serialized_end=435
+  _globals['_BACKENDQUOTE']._serialized_start=437
+  _globals['_BACKENDQUOTE']._serialized_end=516
+  _globals['_CANCELJOB']._serialized_start=518
+  _globals['_CANCELJOB']._serialized_end=612
 # @@protoc_insertion_point(module_scope)

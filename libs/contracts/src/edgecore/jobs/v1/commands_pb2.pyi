@@ -3,10 +3,13 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from edgecore.common.v1 import common_pb2 as _common_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +21,31 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ReservationState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReservationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReservationState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESERVATION_STATE_UNSPECIFIED: _ReservationState.ValueType  # 0
+    RESERVATION_STATE_SECURED: _ReservationState.ValueType  # 1
+    """The money is set aside."""
+    RESERVATION_STATE_PENDING: _ReservationState.ValueType  # 2
+    """Cost was away: it decides when it is back, on edgecore.cost-events.v1."""
+    RESERVATION_STATE_DECLINED: _ReservationState.ValueType  # 3
+    """The budget does not cover it."""
+
+class ReservationState(_ReservationState, metaclass=_ReservationStateEnumTypeWrapper): ...
+
+RESERVATION_STATE_UNSPECIFIED: ReservationState.ValueType  # 0
+RESERVATION_STATE_SECURED: ReservationState.ValueType  # 1
+"""The money is set aside."""
+RESERVATION_STATE_PENDING: ReservationState.ValueType  # 2
+"""Cost was away: it decides when it is back, on edgecore.cost-events.v1."""
+RESERVATION_STATE_DECLINED: ReservationState.ValueType  # 3
+"""The budget does not cover it."""
+Global___ReservationState: _TypeAlias = ReservationState  # noqa: Y015
+
 @_typing.final
 class GenerateVideo(_message.Message):
     """On edgecore.job-commands.v1: the gateway accepted a job."""
@@ -28,13 +56,30 @@ class GenerateVideo(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     ACCEPTED_AT_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    QUOTES_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    MAX_COST_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     user_id: _builtins.str
     """The owner; every read is limited to it."""
+    reservation: Global___ReservationState.ValueType
+    fallback: _builtins.bool
+    """The caller left the choice of the model to us, so that a paid provider may be the last resort."""
     @_builtins.property
     def spec(self) -> _common_pb2.GenerationSpec: ...
     @_builtins.property
     def accepted_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def quotes(self) -> _containers.RepeatedCompositeFieldContainer[Global___BackendQuote]:
+        """What each backend that may run the job costs at most, the preferred first. A paid provider without a quote
+        is not used; our own nodes need none.
+        """
+
+    @_builtins.property
+    def max_cost(self) -> _common_pb2.Money:
+        """The most the caller wants to pay; absent means the budget decides."""
+
     def __init__(
         self,
         *,
@@ -42,14 +87,44 @@ class GenerateVideo(_message.Message):
         user_id: _builtins.str = ...,
         spec: _common_pb2.GenerationSpec | None = ...,
         accepted_at: _timestamp_pb2.Timestamp | None = ...,
+        reservation: Global___ReservationState.ValueType = ...,
+        quotes: _abc.Iterable[Global___BackendQuote] | None = ...,
+        fallback: _builtins.bool = ...,
+        max_cost: _common_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "max_cost", b"max_cost", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "job_id", b"job_id", "spec", b"spec", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at", b"accepted_at", "fallback", b"fallback", "job_id", b"job_id", "max_cost", b"max_cost", "quotes", b"quotes", "reservation", b"reservation", "spec", b"spec", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerateVideo: _TypeAlias = GenerateVideo  # noqa: Y015
+
+@_typing.final
+class BackendQuote(_message.Message):
+    """The predicted upper bound of one job on one backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKEND_FIELD_NUMBER: _builtins.int
+    UPPER_BOUND_FIELD_NUMBER: _builtins.int
+    backend: _builtins.str
+    """As nodes register it: aiprod, runway, veo, replicate."""
+    @_builtins.property
+    def upper_bound(self) -> _common_pb2.Money: ...
+    def __init__(
+        self,
+        *,
+        backend: _builtins.str = ...,
+        upper_bound: _common_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upper_bound", b"upper_bound"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "upper_bound", b"upper_bound"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BackendQuote: _TypeAlias = BackendQuote  # noqa: Y015
 
 @_typing.final
 class CancelJob(_message.Message):

@@ -26,17 +26,17 @@ from edgecore.common.v1 import common_pb2 as edgecore_dot_common_dot_v1_dot_comm
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65\x64gecore/jobs/v1/events.proto\x12\x10\x65\x64gecore.jobs.v1\x1a\x1f\x65\x64gecore/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe9\x02\n\x0fJobStateChanged\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12*\n\x04\x66rom\x18\x03 \x01(\x0e\x32\x1c.edgecore.common.v1.JobState\x12(\n\x02to\x18\x04 \x01(\x0e\x32\x1c.edgecore.common.v1.JobState\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.edgecore.common.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\r\x12\x0f\n\x07node_id\x18\x08 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\t \x01(\t\x12.\n\x08\x61rtifact\x18\n \x01(\x0b\x32\x1c.edgecore.common.v1.Artifact\x12/\n\x0boccurred_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x0c \x01(\t\"\xad\x02\n\x0f\x41ttemptFinished\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x31\n\x07outcome\x18\x04 \x01(\x0e\x32 .edgecore.jobs.v1.AttemptOutcome\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.edgecore.common.v1.Reason\x12\x0f\n\x07node_id\x18\x06 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x07 \x01(\t\x12\x36\n\x0cmeasurements\x18\x08 \x01(\x0b\x32 .edgecore.common.v1.Measurements\x12/\n\x0boccurred_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa5\x01\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_SUCCEEDED\x10\x01\x12\x1a\n\x16\x41TTEMPT_OUTCOME_FAILED\x10\x02\x12\x1d\n\x19\x41TTEMPT_OUTCOME_CANCELLED\x10\x03\x12\x18\n\x14\x41TTEMPT_OUTCOME_LOST\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x65\x64gecore/jobs/v1/events.proto\x12\x10\x65\x64gecore.jobs.v1\x1a\x1f\x65\x64gecore/common/v1/common.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x03\n\x0fJobStateChanged\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12*\n\x04\x66rom\x18\x03 \x01(\x0e\x32\x1c.edgecore.common.v1.JobState\x12(\n\x02to\x18\x04 \x01(\x0e\x32\x1c.edgecore.common.v1.JobState\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.edgecore.common.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\r\x12\x0f\n\x07node_id\x18\x08 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\t \x01(\t\x12.\n\x08\x61rtifact\x18\n \x01(\x0b\x32\x1c.edgecore.common.v1.Artifact\x12/\n\x0boccurred_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x0c \x01(\t\x12\x35\n\x0fother_artifacts\x18\r \x03(\x0b\x32\x1c.edgecore.common.v1.Artifact\"\xad\x02\n\x0f\x41ttemptFinished\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x31\n\x07outcome\x18\x04 \x01(\x0e\x32 .edgecore.jobs.v1.AttemptOutcome\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.edgecore.common.v1.Reason\x12\x0f\n\x07node_id\x18\x06 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x07 \x01(\t\x12\x36\n\x0cmeasurements\x18\x08 \x01(\x0b\x32 .edgecore.common.v1.Measurements\x12/\n\x0boccurred_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\xa5\x01\n\x0e\x41ttemptOutcome\x12\x1f\n\x1b\x41TTEMPT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41TTEMPT_OUTCOME_SUCCEEDED\x10\x01\x12\x1a\n\x16\x41TTEMPT_OUTCOME_FAILED\x10\x02\x12\x1d\n\x19\x41TTEMPT_OUTCOME_CANCELLED\x10\x03\x12\x18\n\x14\x41TTEMPT_OUTCOME_LOST\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'edgecore.jobs.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTEMPTOUTCOME']._serialized_start=786
-  _globals['_ATTEMPTOUTCOME']._serialized_end=951
+  _globals['_ATTEMPTOUTCOME']._serialized_start=841
+  _globals['_ATTEMPTOUTCOME']._serialized_end=1006
   _globals['_JOBSTATECHANGED']._serialized_start=118
-  _globals['_JOBSTATECHANGED']._serialized_end=479
-  _globals['_ATTEMPTFINISHED']._serialized_start=482
-  _globals['_ATTEMPTFINISHED']._serialized_end=783
+  _globals['_JOBSTATECHANGED']._serialized_end=534
+  _globals['_ATTEMPTFINISHED']._serialized_start=537
+  _globals['_ATTEMPTFINISHED']._serialized_end=838
 # @@protoc_insertion_point(module_scope)

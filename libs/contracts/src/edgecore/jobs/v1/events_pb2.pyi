@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from edgecore.common.v1 import common_pb2 as _common_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -61,6 +63,7 @@ class JobStateChanged(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    OTHER_ARTIFACTS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     version: _builtins.int
     """Grows by one with every transition of the job; readers ignore what is not newer."""
@@ -75,10 +78,14 @@ class JobStateChanged(_message.Message):
     user_id: _builtins.str
     @_builtins.property
     def artifact(self) -> _common_pb2.Artifact:
-        """Set when `to` is DELIVERED."""
+        """Set when `to` is DELIVERED: the first of the formats asked for."""
 
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def other_artifacts(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Artifact]:
+        """The other formats, and the thumbnail."""
+
     def __init__(
         self,
         *,
@@ -93,10 +100,11 @@ class JobStateChanged(_message.Message):
         artifact: _common_pb2.Artifact | None = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         user_id: _builtins.str = ...,
+        other_artifacts: _abc.Iterable[_common_pb2.Artifact] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "backend", b"backend", "detail", b"detail", "from", b"from", "job_id", b"job_id", "node_id", b"node_id", "occurred_at", b"occurred_at", "reason", b"reason", "to", b"to", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "attempt", b"attempt", "backend", b"backend", "detail", b"detail", "from", b"from", "job_id", b"job_id", "node_id", b"node_id", "occurred_at", b"occurred_at", "other_artifacts", b"other_artifacts", "reason", b"reason", "to", b"to", "user_id", b"user_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

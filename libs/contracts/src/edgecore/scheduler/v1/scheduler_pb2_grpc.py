@@ -54,6 +54,21 @@ class SchedulerServiceStub:
                 request_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.DrainNodeRequest.SerializeToString,
                 response_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.DrainNodeResponse.FromString,
                 _registered_method=True)
+        self.ListPools = channel.unary_unary(
+                '/edgecore.scheduler.v1.SchedulerService/ListPools',
+                request_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPoolsRequest.SerializeToString,
+                response_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPoolsResponse.FromString,
+                _registered_method=True)
+        self.ListProviders = channel.unary_unary(
+                '/edgecore.scheduler.v1.SchedulerService/ListProviders',
+                request_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListProvidersRequest.SerializeToString,
+                response_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListProvidersResponse.FromString,
+                _registered_method=True)
+        self.ExplainJob = channel.unary_unary(
+                '/edgecore.scheduler.v1.SchedulerService/ExplainJob',
+                request_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainJobRequest.SerializeToString,
+                response_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainJobResponse.FromString,
+                _registered_method=True)
 
 
 class SchedulerServiceServicer:
@@ -86,6 +101,26 @@ class SchedulerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPools(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProviders(self, request, context):
+        """Paid providers and the state of their circuit breakers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainJob(self, request, context):
+        """Why a job ran where it ran, or why it waits.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SchedulerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +143,21 @@ def add_SchedulerServiceServicer_to_server(servicer, server):
                     servicer.DrainNode,
                     request_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.DrainNodeRequest.FromString,
                     response_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.DrainNodeResponse.SerializeToString,
+            ),
+            'ListPools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPools,
+                    request_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPoolsRequest.FromString,
+                    response_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPoolsResponse.SerializeToString,
+            ),
+            'ListProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviders,
+                    request_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListProvidersRequest.FromString,
+                    response_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListProvidersResponse.SerializeToString,
+            ),
+            'ExplainJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainJob,
+                    request_deserializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainJobRequest.FromString,
+                    response_serializer=edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +268,87 @@ class SchedulerService:
             '/edgecore.scheduler.v1.SchedulerService/DrainNode',
             edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.DrainNodeRequest.SerializeToString,
             edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.DrainNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgecore.scheduler.v1.SchedulerService/ListPools',
+            edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPoolsRequest.SerializeToString,
+            edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListPoolsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgecore.scheduler.v1.SchedulerService/ListProviders',
+            edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListProvidersRequest.SerializeToString,
+            edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ListProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgecore.scheduler.v1.SchedulerService/ExplainJob',
+            edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainJobRequest.SerializeToString,
+            edgecore_dot_scheduler_dot_v1_dot_scheduler__pb2.ExplainJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,11 @@ class SchedulerServiceStub:
     ListNodes: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListNodesRequest, _scheduler_pb2.ListNodesResponse]
     DrainNode: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.DrainNodeRequest, _scheduler_pb2.DrainNodeResponse]
     """The node gets no new work, and finishes what it has."""
+    ListPools: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListPoolsRequest, _scheduler_pb2.ListPoolsResponse]
+    ListProviders: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ListProvidersRequest, _scheduler_pb2.ListProvidersResponse]
+    """Paid providers and the state of their circuit breakers."""
+    ExplainJob: _grpc.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainJobRequest, _scheduler_pb2.ExplainJobResponse]
+    """Why a job ran where it ran, or why it waits."""
 
 @_typing.type_check_only
 class SchedulerServiceAsyncStub(SchedulerServiceStub):
@@ -49,6 +54,11 @@ class SchedulerServiceAsyncStub(SchedulerServiceStub):
     ListNodes: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListNodesRequest, _scheduler_pb2.ListNodesResponse]  # type: ignore[assignment]
     DrainNode: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.DrainNodeRequest, _scheduler_pb2.DrainNodeResponse]  # type: ignore[assignment]
     """The node gets no new work, and finishes what it has."""
+    ListPools: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListPoolsRequest, _scheduler_pb2.ListPoolsResponse]  # type: ignore[assignment]
+    ListProviders: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ListProvidersRequest, _scheduler_pb2.ListProvidersResponse]  # type: ignore[assignment]
+    """Paid providers and the state of their circuit breakers."""
+    ExplainJob: _aio.UnaryUnaryMultiCallable[_scheduler_pb2.ExplainJobRequest, _scheduler_pb2.ExplainJobResponse]  # type: ignore[assignment]
+    """Why a job ran where it ran, or why it waits."""
 
 class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -81,5 +91,28 @@ class SchedulerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scheduler_pb2.DrainNodeResponse, _abc.Awaitable[_scheduler_pb2.DrainNodeResponse]]:
         """The node gets no new work, and finishes what it has."""
+
+    @_abc_1.abstractmethod
+    def ListPools(
+        self,
+        request: _scheduler_pb2.ListPoolsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ListPoolsResponse, _abc.Awaitable[_scheduler_pb2.ListPoolsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListProviders(
+        self,
+        request: _scheduler_pb2.ListProvidersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ListProvidersResponse, _abc.Awaitable[_scheduler_pb2.ListProvidersResponse]]:
+        """Paid providers and the state of their circuit breakers."""
+
+    @_abc_1.abstractmethod
+    def ExplainJob(
+        self,
+        request: _scheduler_pb2.ExplainJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scheduler_pb2.ExplainJobResponse, _abc.Awaitable[_scheduler_pb2.ExplainJobResponse]]:
+        """Why a job ran where it ran, or why it waits."""
 
 def add_SchedulerServiceServicer_to_server(servicer: SchedulerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
