@@ -1,5 +1,7 @@
 """gRPC channels with the settings that every client here shares."""
 
+import asyncio
+
 import grpc
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
@@ -16,3 +18,23 @@ OPTIONS = [
 def channel(address: str) -> grpc.aio.Channel:
     """A channel that reconnects by itself; close it when done."""
     return grpc.aio.insecure_channel(address, options=OPTIONS, interceptors=aio_client_interceptors())
+
+
+class Peer:
+    """The component that clients of another service are: one channel to it, None without an address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channel: grpc.aio.Channel | None = None
+
+    async def start(self) -> None:
+        if self._address:
+            self._channel = channel(self._address)
+
+    async def stop(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def wait_failed(self) -> None:
+        """The channel mends itself."""
+        await asyncio.Event().wait()

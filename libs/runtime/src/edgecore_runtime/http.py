@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from edgecore_contracts.errors import EdgecoreError, InvalidInput
 
 GRACE_SECONDS = 5
+WS_MAX_BYTES = 64 * 1024
 
 
 class AddressInUse(OSError):
@@ -50,6 +51,9 @@ class HttpServer:
             access_log=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             lifespan="off",
+            # What goes over WebSockets is pictures, which are compressed already; what comes is a few words.
+            ws_per_message_deflate=False,
+            ws_max_size=WS_MAX_BYTES,
         )
         self._server = _Server(config)
         self._task = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")

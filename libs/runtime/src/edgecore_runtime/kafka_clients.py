@@ -6,16 +6,24 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from edgecore_runtime import logs
 
 OPEN_SECONDS = 20.0
 LINGER_SECONDS = 3.0
+CLOSE_SECONDS = 30.0
+CANCEL_SECONDS = 3.0
+CLOSE_PATIENCE = 3
 REQUEST_MILLISECONDS = 10_000
 LOOK_MILLISECONDS = 3_000
 """A reader only looks; one that waits longer mostly asks for a partition that is gone with its broker."""
 FETCH_MILLISECONDS = 100
 """How long the broker may hold a fetch open; the embedded one looks for new records only twice in that time."""
 
-Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer)
+log = logs.get(__name__)
+
+Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 
 @asynccontextmanager
@@ -30,8 +38,33 @@ async def opened(client: Client) -> AsyncIterator[Client]:
         # Cancelled half-way, a start leaves its bootstrap connection open; most starts are over in an instant.
         await asyncio.wait({starting}, timeout=LINGER_SECONDS)
         starting.cancel()
-        async with asyncio.timeout(OPEN_SECONDS):
-            await client.stop()
+        await _closed(client)
+
+
+async def _closed(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    """Stop the client, or leave it behind after `CLOSE_SECONDS` and `CLOSE_PATIENCE` cancellations.
+
+    Leaving a group whose broker is gone takes two requests' time; a stop that is cancelled before leaves its
+    connections open.
+
+    A consumer that lost its assignment swallows the cancellation that should end its fetching, and then waits for
+    an assignment that never comes; `stop` waits for it until it is cancelled itself, once for every such wait.
+    """
+    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    stopping = asyncio.create_task(stop())
+    for seconds in (CLOSE_SECONDS, *CLOSE_PATIENCE * (CANCEL_SECONDS,)):
+        await asyncio.wait({stopping}, timeout=seconds)
+        if stopping.done():
+            if not stopping.cancelled():
+                stopping.result()
+            return
+        stopping.cancel()
+    log.warning("a Kafka client did not close and is left behind", client=type(client).__name__)
+
+
+def admin(bootstrap: str) -> AIOKafkaAdminClient:
+    """For asking what topics there are, and making them."""
+    return AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_MILLISECONDS)
 
 
 def producer(bootstrap: str, idempotent: bool = False) -> AIOKafkaProducer:

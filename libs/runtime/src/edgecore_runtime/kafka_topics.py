@@ -1,11 +1,12 @@
 """Creating topics as the catalogue describes them. Idempotent: whoever comes first creates them."""
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from edgecore_contracts.topics import catalogue
+from edgecore_runtime import kafka_clients
+from edgecore_runtime.kafka_clients import opened
 
-REQUEST_MILLISECONDS = 10_000
 MOST_COPIES = 3
 """Replication factor, where there are that many brokers: one may fail while another is down for an upgrade."""
 
@@ -16,9 +17,7 @@ async def ensure_topics(bootstrap: str, names: list[str]) -> dict[str, int]:
     Returns how many partitions each named topic has: fewer than the catalogue says where the broker made it by
     itself, for a client that asked too early. Order within a key holds with any number.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_MILLISECONDS)
-    await admin.start()
-    try:
+    async with opened(kafka_clients.admin(bootstrap)) as admin:
         existing = set(await admin.list_topics())
         brokers = (await admin.describe_cluster())["brokers"]
         copies = min(MOST_COPIES, len(brokers))
@@ -30,8 +29,6 @@ async def ensure_topics(bootstrap: str, names: list[str]) -> dict[str, int]:
                 if code != 0 and error is not TopicAlreadyExistsError:
                     raise error(str(_message))
         return {found["topic"]: len(found["partitions"]) for found in await admin.describe_topics(names)}
-    finally:
-        await admin.close()
 
 
 def _with_dead_letters(name: str, copies: int) -> list[NewTopic]:

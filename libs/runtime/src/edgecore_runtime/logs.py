@@ -46,8 +46,8 @@ def configure(service: str, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # These say on every retry what our own lines already say once.
-    for chatty in ("aiokafka", "uvicorn.access", "uvicorn.error", "alembic", "kafka"):
+    # These say on every request or retry what our own lines already say once.
+    for chatty in ("aiokafka", "uvicorn.access", "uvicorn.error", "alembic", "kafka", "httpx"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 

@@ -27,7 +27,7 @@ def run(
     schema: Schema | None = None,
 ) -> None:
     """Parse the command line and do what it says; ends the process."""
-    arguments = _parser(name, schema is not None).parse_args()
+    arguments = _parser(name, schema).parse_args()
     if arguments.command == "settings":
         print(settings.table(settings_class), end="")  # noqa: T201
         return
@@ -60,13 +60,14 @@ async def _serve(
         return 4
 
 
-def _parser(name: str, has_schema: bool) -> argparse.ArgumentParser:
+def _parser(name: str, schema: Schema | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m edgecore_{name}", description=f"EDGECORE's {name} service.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="run until SIGTERM")
     commands.add_parser("settings", help="print every setting with default, unit and reason")
-    if has_schema:
+    if schema is not None:
         commands.add_parser("migrate", help="bring the database schema to the newest revision")
+    if schema is not None and schema.outbox is not None:
         again = commands.add_parser("outbox-replay", help="publish sent events again; prints how many")
         again.add_argument("--since", type=datetime.fromisoformat, help="only events created from then (RFC 3339)")
     return parser

@@ -7,6 +7,7 @@ re-created), everything retained is published again and consumers absorb what th
 
 import asyncio
 import zlib
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -113,10 +114,9 @@ class Relay:
                 await self._prune(loop.time())
                 next_check = loop.time() + LOG_CHECK_SECONDS
             if await self._publish_batch(producer) < BATCH:
-                try:
-                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
 
     async def _publish_batch(self, producer: AIOKafkaProducer) -> int:
         """Publish the oldest unsent rows and mark the acknowledged ones; returns how many there were."""

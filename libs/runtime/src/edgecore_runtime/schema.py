@@ -15,10 +15,10 @@ from edgecore_runtime.settings import DatabaseSettings
 
 @dataclass(frozen=True)
 class Schema:
-    """One service's tables, its outbox among them, and the folder of its migrations."""
+    """One service's tables, its outbox among them if it emits events, and the folder of its migrations."""
 
     tables: MetaData
-    outbox: Table
+    outbox: Table | None
     migrations: Path
 
     @property
@@ -38,7 +38,8 @@ class Schema:
             await database.stop()
 
     async def replay(self, settings: DatabaseSettings, since: datetime | None) -> int:
-        """Have sent events published again; returns how many."""
+        """Have sent events published again; returns how many. Only for a service that has an outbox."""
+        assert self.outbox is not None
         database = self.database(settings)
         try:
             async with database.transaction() as session:

@@ -9,13 +9,19 @@ import itertools
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, MetaData
 
+from edgecore_runtime.database import Database
 from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
 
 POLL_SECONDS = 0.02
+SESSION_SECONDS = 6.0 if os.environ.get("EDGECORE_TEST_REAL") else 2.0
+"""Of a consumer group: the embedded broker holds joins for half of it; a real one accepts no less than 6 s."""
 
 Value = TypeVar("Value")
 
@@ -33,6 +39,22 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts
 def database_url(embedded: EmbeddedParts) -> str:
     """The asyncpg URL of an empty database of this test alone."""
     return embedded.database_url(f"test_{os.getpid()}_{next(_numbers)}")
+
+
+async def schema_drift(database: Database, tables: MetaData) -> list[Any]:
+    """How the migrated database differs from the tables that the code names; alembic's own table aside."""
+
+    def differences(connection: Connection) -> list[Any]:
+        options = {
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: kind != "schema" or name == database.schema,
+            "include_object": lambda _, name, kind, *__: (kind, name) != ("table", "alembic_version"),
+            "compare_type": True,
+        }
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), tables))
+
+    async with database.engine.connect() as connection:
+        return await connection.run_sync(differences)
 
 
 async def eventually(condition: Callable[[], Value | Awaitable[Value]], seconds: float = 10.0) -> Value:

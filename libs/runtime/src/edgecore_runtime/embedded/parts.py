@@ -1,8 +1,12 @@
-"""All the embedded parts at once, for a test run: `with embedded_parts(directory) as parts: ...`"""
+"""All the embedded parts at once, for a test run: `with embedded_parts(directory) as parts: ...`
+
+EDGECORE_TEST_REAL=1: real ones in containers instead, so that the same suites run on both (see containers.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -99,7 +103,7 @@ def embedded_parts(directory: Path) -> Iterator[EmbeddedParts]:
     # A thread of their own, because a child is ended by the kernel when the thread that started it ends.
     thread = threading.Thread(target=loop.run_forever, name="embedded-parts", daemon=True)
     thread.start()
-    parts = EmbeddedParts(directory, loop)
+    parts = _kind()(directory, loop)
     try:
         parts.start()
         yield parts
@@ -108,3 +112,11 @@ def embedded_parts(directory: Path) -> Iterator[EmbeddedParts]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def _kind() -> type[EmbeddedParts]:
+    if not os.environ.get("EDGECORE_TEST_REAL"):
+        return EmbeddedParts
+    from edgecore_runtime.containers import ContainerParts
+
+    return ContainerParts

@@ -180,7 +180,8 @@ class Postgres:
         log = self.directory / "initdb.log"
         making = Child(_Initdb(self._programs / "initdb", draft, copy, self.account), log)
         try:
-            code = await asyncio.wait_for(making.exited(), INITDB_DEADLINE_S)
+            async with asyncio.timeout(INITDB_DEADLINE_S):
+                code = await making.exited()
         finally:
             making.kill()
             copy.unlink(missing_ok=True)

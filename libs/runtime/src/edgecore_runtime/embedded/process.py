@@ -95,7 +95,8 @@ class Child:
         with suppress(ProcessLookupError):
             self._process.send_signal(self.part.stop_signal)
         try:
-            await asyncio.wait_for(self.exited(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self.exited()
         except TimeoutError:
             self.kill()
             await self.exited()

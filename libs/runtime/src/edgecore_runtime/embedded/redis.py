@@ -50,7 +50,8 @@ class Redis:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(PING)
-            return (await asyncio.wait_for(reader.readline(), 1.0)).startswith(b"+PONG")
+            async with asyncio.timeout(1.0):
+                return (await reader.readline()).startswith(b"+PONG")
         finally:
             writer.close()
 
