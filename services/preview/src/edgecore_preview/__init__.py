@@ -1,0 +1,1 @@
+"""Fans clean intermediate frames out to viewers; drops frames, never blocks a node."""

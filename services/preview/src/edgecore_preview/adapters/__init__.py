@@ -1,0 +1,1 @@
+"""Redis, the way of frames into it, and the way out to viewers."""

@@ -1,0 +1,1 @@
+"""What calls the preview service: gRPC."""
