@@ -1,0 +1,1 @@
+"""Owns prices, reservations, the ledger and the cost predictor."""

@@ -1,0 +1,1 @@
+"""Where cost keeps and sends things."""

@@ -1,0 +1,1 @@
+"""What cost decides, without I/O."""
