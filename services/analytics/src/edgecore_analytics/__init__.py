@@ -1,0 +1,1 @@
+"""Folds every topic's events into customers' figures and the dashboards' metrics."""

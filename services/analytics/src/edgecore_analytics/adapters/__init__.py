@@ -1,0 +1,1 @@
+"""Where analytics keeps its rows, and how it adds them up."""

@@ -1,0 +1,1 @@
+"""What events add up to, without I/O."""

@@ -1,0 +1,1 @@
+"""Events in, figures out: the consumer's handler, gRPC, and the timers."""
