@@ -1,0 +1,1 @@
+"""Sizes pools of GPU nodes from their queue and a forecast."""

@@ -1,0 +1,1 @@
+"""Where autoscaler keeps and sends things."""

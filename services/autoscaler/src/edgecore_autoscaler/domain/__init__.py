@@ -1,0 +1,1 @@
+"""What autoscaler decides, without I/O."""
