@@ -1,19 +1,24 @@
 """The real scheduler over the embedded parts, and nodes played by hand over real gRPC."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
 import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from edgecore.common.v1.common_pb2 import GenerationSpec
-from edgecore.jobs.v1.commands_pb2 import CancelJob, GenerateVideo
+from edgecore.cost.v1.events_pb2 import ReservationDecided
+from edgecore.jobs.v1.commands_pb2 import BackendQuote, CancelJob, GenerateVideo
 from edgecore.scheduler.v1 import scheduler_pb2 as pb
 from edgecore.scheduler.v1 import scheduler_pb2_grpc
+from edgecore_contracts import cloudevents, money
 from edgecore_contracts.cloudevents import Event
+from edgecore_contracts.topics import topic_of
 from edgecore_runtime import grpc_client
 from edgecore_runtime.clock import SystemClock
 from edgecore_runtime.database import Database
@@ -22,11 +27,13 @@ from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.kafka_clients import opened, producer
 from edgecore_runtime.service import RunningService, Service
+from edgecore_runtime.testing import SESSION_SECONDS
 from edgecore_scheduler.adapters import tables
 from edgecore_scheduler.bootstrap import build
 from edgecore_scheduler.settings import Settings
 
-SECONDS = 20.0
+# A real broker's log outlives each suite: a new group first reads what the suites before have left on it.
+SECONDS = 60.0 if os.environ.get("EDGECORE_TEST_REAL") else 20.0
 
 
 class Node:
@@ -36,6 +43,10 @@ class Node:
         self.node_id = node_id
         self._outbound: asyncio.Queue[pb.WorkerMessage | None] = asyncio.Queue()
         self._call = stub.Work(self._messages())
+        self._inbound: asyncio.Queue[pb.SchedulerMessage | BaseException] = asyncio.Queue()
+        self._kept: list[pb.SchedulerMessage] = []
+        # A task of its own: to give up waiting for a message must not end the stream.
+        self._reading = asyncio.create_task(self._read())
 
     async def _messages(self) -> AsyncIterator[pb.WorkerMessage]:
         while (message := await self._outbound.get()) is not None:
@@ -56,15 +67,28 @@ class Node:
         self.send(register=pb.Register(**register))
         await self.receive("welcome")
 
-    async def receive(self, kind: str) -> Any:
-        """The next message of this kind; others in between are skipped."""
-        async with asyncio.timeout(SECONDS):
+    async def _read(self) -> None:
+        try:
+            while isinstance(message := await self._call.read(), pb.SchedulerMessage):
+                self._inbound.put_nowait(message)
+            self._inbound.put_nowait(EOFError("the stream ended"))
+        except (grpc.RpcError, asyncio.CancelledError) as error:
+            self._inbound.put_nowait(error)
+
+    async def receive(self, kind: str, seconds: float = SECONDS) -> Any:
+        """The next message of this kind; others in between are kept for later."""
+        for message in self._kept:
+            if message.WhichOneof("message") == kind:
+                self._kept.remove(message)
+                return getattr(message, kind)
+        async with asyncio.timeout(seconds):
             while True:
-                message = await self._call.read()
-                if not isinstance(message, pb.SchedulerMessage):
-                    raise EOFError(f"stream ended while waiting for {kind}")
+                message = await self._inbound.get()
+                if isinstance(message, BaseException):
+                    raise message
                 if message.WhichOneof("message") == kind:
                     return getattr(message, kind)
+                self._kept.append(message)
 
     def progress(self, lease: pb.LeaseRef, stage: int, step: int = 0, steps: int = 20) -> None:
         self.send(progress=pb.Progress(lease=lease, stage=stage, step=step, steps=steps))  # type: ignore[arg-type]
@@ -99,25 +123,64 @@ class Scheduler:
         for node in self._nodes:
             node.close()
 
-    async def send(self, *messages: GenerateVideo | CancelJob, times: int = 1) -> None:
-        """Put commands on the topic, as the gateway's relay does."""
+    async def send(self, *messages: GenerateVideo | CancelJob | ReservationDecided, times: int = 1) -> None:
+        """Put messages on their topics, as the relays of gateway and cost do."""
         async with opened(producer(self._bootstrap)) as kafka:
             for message in messages:
                 event = Event(new_id("evt"), "edgecore/test", SystemClock().now(), message.job_id, message)
                 headers = [(name, value.encode()) for name, value in event.headers().items()]
                 for _ in range(times):
                     await kafka.send_and_wait(
-                        "edgecore.job-commands.v1",
+                        topic_of(message).name,
                         key=event.key.encode(),
                         value=event.body(),
                         headers=headers,
                     )
 
-    async def generate(self, model: str = "aiprod-nano", times: int = 1) -> str:
+    async def generate(self, model: str = "aiprod-nano", times: int = 1, **others: Any) -> str:
+        """A new job; `quotes` (USD micros by backend) make it one that may go to providers."""
         job_id = new_id("job")
         spec = GenerationSpec(model=model, prompt="a red circle", width=64, height=64, frames=17, fps=8, steps=20)
-        await self.send(GenerateVideo(job_id=job_id, user_id="user_a", spec=spec), times=times)
-        return job_id
+        command = GenerateVideo(**{"job_id": job_id, "user_id": "user_a", "spec": spec, **_terms(others)})
+        await self.send(command, times=times)
+        return command.job_id
+
+    async def decided(self, job_id: str, state: str, **quotes: int) -> None:
+        """Cost says what became of a pending reservation."""
+        values = {"state": f"RESERVATION_STATE_{state}", "quotes": _quotes(quotes)}
+        await self.send(ReservationDecided(job_id=job_id, user_id="user_a", **values))  # type: ignore[arg-type]
+
+    async def events(self, key: str) -> list[Any]:
+        """Every event with this key that was or will be published, oldest first."""
+        async with self.database.reading() as session:
+            own = select(tables.outbox).where(tables.outbox.c.key == key).order_by(tables.outbox.c.id)
+            rows = (await session.execute(own)).all()
+        return [
+            cloudevents.decode(key.encode(), row.body, [(n, v.encode()) for n, v in row.headers.items()]).message
+            for row in rows
+        ]
+
+    async def explain(self, job_id: str) -> list[tuple[str, str, str]]:
+        """The job's decisions: backend, verdict, code; their numbers checked to have no gaps."""
+        answer = await self.stub.ExplainJob(pb.ExplainJobRequest(job_id=job_id))
+        assert [one.number for one in answer.decisions] == list(range(1, len(answer.decisions) + 1))
+        assert all(one.detail and one.HasField("decided_at") for one in answer.decisions)
+        names = pb.Verdict.Name
+        return [(one.backend, names(one.verdict).removeprefix("VERDICT_"), one.code) for one in answer.decisions]
+
+    async def providers(self) -> dict[str, str]:
+        """The breakers' states by backend."""
+        answer = await self.stub.ListProviders(pb.ListProvidersRequest())
+        return {
+            one.backend: pb.BreakerState.Name(one.breaker).removeprefix("BREAKER_STATE_")
+            for one in answer.providers
+        }
+
+    async def provider(self, backend: str = "runway", capacity: int = 1) -> Node:
+        """A connected node of a paid provider."""
+        node = self.node(f"{backend}-0")
+        await node.register(backend=backend, pool=backend, models=[], device="api", capacity=capacity)
+        return node
 
     async def cancel(self, job_id: str) -> None:
         await self.send(CancelJob(job_id=job_id, user_id="user_a"))
@@ -138,6 +201,21 @@ class Scheduler:
         return history[-1] if history else None
 
 
+def _terms(others: dict[str, Any]) -> dict[str, Any]:
+    terms = dict(others)
+    if "quotes" in terms:
+        terms = {"fallback": True} | terms | {"quotes": _quotes(terms["quotes"])}
+    if "max_cost" in terms:
+        terms["max_cost"] = money.usd(terms["max_cost"])
+    if "reservation" in terms:
+        terms["reservation"] = f"RESERVATION_STATE_{terms['reservation']}"
+    return terms
+
+
+def _quotes(micros: dict[str, int]) -> list[BackendQuote]:
+    return [BackendQuote(backend=name, upper_bound=money.usd(amount)) for name, amount in micros.items()]
+
+
 @asynccontextmanager
 async def running(url: str, embedded: EmbeddedParts, **changes: Any) -> AsyncIterator[Scheduler]:
     settings = Settings(
@@ -145,7 +223,7 @@ async def running(url: str, embedded: EmbeddedParts, **changes: Any) -> AsyncIte
         kafka_bootstrap=embedded.kafka_bootstrap,
         http_port=0,
         grpc_port=0,
-        kafka_session_timeout=2.0,
+        kafka_session_timeout=SESSION_SECONDS,
         **({"lease_ttl": 2.0, "heartbeat_interval": 0.2, "retry_pause": 0.01} | changes),
     )
     await tables.schema.migrate(settings)

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edgecore_contracts.states import LEASED, IllegalTransition, JobState, Reason
+from edgecore_scheduler.domain.decisions import Code, Look, Verdict
 from edgecore_scheduler.domain.job import Job
 from edgecore_scheduler.domain.nodes import Connection, Nodes
 from edgecore_scheduler.domain.progress import eta_seconds
 from edgecore_scheduler.domain.retry import RetryPolicy
 
 LIMIT = 3
+CHOSEN = Look("aiprod", Verdict.CHOSEN, Code.FIRST_CHOICE, "it has room", "node")
 FAILURES = [Reason.OUT_OF_MEMORY, Reason.TIMEOUT, Reason.NODE_LOST, Reason.NODE_DRAINED, Reason.INVALID_SPEC]
 
 
@@ -33,7 +35,7 @@ class JobLife(RuleBasedStateMachine):
     @precondition(lambda self: self.job.state is JobState.QUEUED)
     @rule()
     def allocate(self) -> None:
-        self.job.allocate("node")
+        self.job.allocate(CHOSEN)
 
     @precondition(lambda self: self.job.state in LEASED)
     @rule(state=st.sampled_from([JobState.GENERATING, JobState.FINALIZING]))
@@ -78,7 +80,7 @@ def test_a_terminal_job_moves_no_more() -> None:
 def test_pauses_grow_and_are_bounded(failures: int) -> None:
     job = new_job()
     job.move(JobState.QUEUED, Reason.ACCEPTED)
-    job.allocate("node")
+    job.allocate(CHOSEN)
     job.failures = failures - 1
     pause = RetryPolicy(100, 0.5).fail(job, Reason.OUT_OF_MEMORY, "")
     longest = min(60.0, 0.5 * 2 ** (failures - 1))

@@ -7,7 +7,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from edgecore.scheduler.v1 import scheduler_pb2_grpc
 from edgecore.scheduler.v1.scheduler_pb2 import DESCRIPTOR, Welcome
-from edgecore_contracts.topics import JOB_COMMANDS
+from edgecore_contracts.topics import COST_EVENTS, JOB_COMMANDS
 from edgecore_runtime.clock import Clock, SystemClock
 from edgecore_runtime.consumer import Consumer
 from edgecore_runtime.grpc_server import GrpcServer
@@ -20,13 +20,21 @@ from edgecore_scheduler.adapters import tables
 from edgecore_scheduler.adapters.jobs import Jobs
 from edgecore_scheduler.adapters.leases import Leases
 from edgecore_scheduler.adapters.node_records import NodeRecords
+from edgecore_scheduler.adapters.reservations import Reservations
+from edgecore_scheduler.domain.breaker import Breaker
+from edgecore_scheduler.domain.chain import Chain
+from edgecore_scheduler.domain.fleet import Fleet
 from edgecore_scheduler.domain.nodes import Nodes
 from edgecore_scheduler.domain.progress import Progress
 from edgecore_scheduler.domain.retry import RetryPolicy
 from edgecore_scheduler.entrypoints.commands import Commands
 from edgecore_scheduler.entrypoints.conversation import Desk
 from edgecore_scheduler.entrypoints.dispatcher import Dispatcher
+from edgecore_scheduler.entrypoints.fallbacks import Fallbacks
 from edgecore_scheduler.entrypoints.grpc_service import SchedulerService
+from edgecore_scheduler.entrypoints.metrics import show_breakers
+from edgecore_scheduler.entrypoints.reporter import Reporter
+from edgecore_scheduler.entrypoints.standings import Standings
 from edgecore_scheduler.entrypoints.sweeper import Sweeper
 from edgecore_scheduler.scheduling import Scheduling
 from edgecore_scheduler.settings import Settings
@@ -43,18 +51,26 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
 
     jobs = Jobs(outbox, clock)
     leases = Leases(outbox, clock, settings.lease_ttl, settings.attempt_time_limit)
+    records, reservations = NodeRecords(), Reservations(settings.unsecured_jobs)
     nodes, progress = Nodes(), Progress()
+    breakers = {name: Breaker(settings.breaker_pause, clock.monotonic) for name in settings.providers}
+    fleet = Fleet(nodes, breakers, clock.monotonic)
+    chain = Chain(settings.providers, settings.backend_attempts, settings.fallback_wait, settings.verdict_wait)
     retries = RetryPolicy(settings.attempt_limit, settings.retry_pause)
-    scheduling = Scheduling(jobs, leases, retries, progress)
+    scheduling = Scheduling(jobs, leases, reservations, chain, fleet, retries, progress)
+    show_breakers(breakers)
 
-    dispatcher = Dispatcher(database, scheduling, nodes, settings.attempt_time_limit)
+    dispatcher = Dispatcher(database, scheduling, fleet, settings.attempt_time_limit)
     sweeper = Sweeper(database, leases, scheduling, nodes)
+    fallbacks = Fallbacks(database, jobs, scheduling, fleet, settings.fallback_wait)
+    standings = Standings(jobs, fleet)
+    reporter = Reporter(database, outbox, clock, records, standings, nodes, grace=settings.lease_ttl)
     retention = timedelta(hours=settings.outbox_retention_hours)
     relay = Relay(database, outbox, settings.kafka_bootstrap, retention, settings.kafka_idempotence)
     consumer = Consumer(
         settings.kafka_bootstrap,
         NAME,
-        [JOB_COMMANDS],
+        [JOB_COMMANDS, COST_EVENTS],
         Commands(scheduling, nodes).handle,
         database,
         inbox,
@@ -64,8 +80,8 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     welcome = Welcome(
         lease_ttl=_duration(settings.lease_ttl), heartbeat_interval=_duration(settings.heartbeat_interval)
     )
-    desk = Desk(database, scheduling, leases, NodeRecords(), nodes, progress, dispatcher, welcome)
-    service = SchedulerService(desk, jobs)
+    desk = Desk(database, scheduling, leases, records, fleet, progress, dispatcher, welcome)
+    service = SchedulerService(desk, jobs, standings, clock)
     grpc_server = GrpcServer(
         settings.grpc_host,
         settings.grpc_port,
@@ -84,6 +100,8 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         Background("consumer", consumer.run),
         Background("dispatcher", dispatcher.run),
         Background("sweeper", sweeper.run),
+        Background("fallbacks", fallbacks.run),
+        Background("reporter", reporter.run),
         grpc_server,
         HttpServer(app, settings.http_host, settings.http_port),
     ]

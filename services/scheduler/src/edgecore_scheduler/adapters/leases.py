@@ -49,7 +49,12 @@ class Leases:
         )
         await session.execute(
             insert(attempts).values(
-                job_id=job.id, attempt=job.attempt, lease_id=lease.id, node_id=job.node_id, model=job.model
+                job_id=job.id,
+                attempt=job.attempt,
+                lease_id=lease.id,
+                node_id=job.node_id,
+                model=job.model,
+                backend=job.backend,
             )
         )
         return lease

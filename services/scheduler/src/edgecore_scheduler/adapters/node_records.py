@@ -33,6 +33,14 @@ class NodeRecords:
         changed = update(nodes).where(nodes.c.id == node_id).values(draining=draining).returning(nodes.c.id)
         return (await session.execute(changed)).first() is not None
 
+    async def told(self, session: AsyncSession) -> dict[str, str]:
+        """What was last published of each node's state, by node id; empty: nothing yet."""
+        return {row.id: row.told for row in await session.execute(select(nodes.c.id, nodes.c.told))}
+
+    async def tell(self, session: AsyncSession, node_id: str, state: str) -> None:
+        """Remember what is published of a node's state."""
+        await session.execute(update(nodes).where(nodes.c.id == node_id).values(told=state))
+
     async def all(self, session: AsyncSession) -> list[Connection]:
         """Every node known, as it last described itself."""
         rows = await session.execute(select(nodes).order_by(nodes.c.id))

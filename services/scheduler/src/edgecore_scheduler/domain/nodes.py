@@ -65,10 +65,9 @@ class Nodes:
     def all(self) -> list[Connection]:
         return list(self._connections.values())
 
+    def of_backend(self, backend: str) -> list[Connection]:
+        return [one for one in self._connections.values() if one.backend == backend]
+
     def with_room(self) -> list[Connection]:
         """Nodes that can take a job, the emptiest first."""
         return sorted((one for one in self.all() if one.free > 0), key=lambda one: len(one.running) / one.capacity)
-
-    def capacity(self, model: str) -> int:
-        """Jobs of this model that can run at a time."""
-        return sum(one.capacity for one in self.all() if model in one.models and not one.draining)

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from edgecore_contracts.states import PERMANENT, JobState, Reason
 from edgecore_scheduler.domain.job import Job
+from edgecore_scheduler.domain.terms import Reservation
 
 NOT_THE_JOBS_FAULT = frozenset({Reason.NODE_DRAINED})
 """Reasons that use up none of a job's attempts."""
+
+NOT_THE_BACKENDS_FAULT = NOT_THE_JOBS_FAULT | {Reason.STORAGE}
+"""Reasons for which another backend would be no better."""
 
 AT_ONCE = frozenset({Reason.NODE_LOST, Reason.NODE_DRAINED})
 """Reasons that say nothing about the next node: no pause is needed."""
@@ -29,8 +33,13 @@ class RetryPolicy:
             return 0.0
         if reason not in NOT_THE_JOBS_FAULT:
             job.failures += 1
+        if reason not in NOT_THE_BACKENDS_FAULT:
+            job.backend_failures[job.backend] = job.backend_failures.get(job.backend, 0) + 1
         if reason in PERMANENT or job.failures >= self.attempt_limit:
             job.move(JobState.ERROR, reason, detail or f"gave up after {job.failures} failed attempts")
+            return 0.0
+        if job.terms.reservation is Reservation.DECLINED:
+            job.move(JobState.ERROR, Reason.BUDGET_EXHAUSTED, "the budget covers no further attempt")
             return 0.0
         job.move(JobState.QUEUED, reason, detail)
         return 0.0 if reason in AT_ONCE else self._pause(job.failures)

@@ -1,8 +1,9 @@
-"""Commands from Kafka: generate, cancel."""
+"""What comes from Kafka: commands, and what cost decided on reservations."""
 
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from edgecore.cost.v1.events_pb2 import BudgetExhausted, CostPosted, ReservationDecided
 from edgecore.jobs.v1.commands_pb2 import CancelJob, GenerateVideo
 from edgecore.scheduler.v1 import scheduler_pb2 as pb
 from edgecore_contracts.cloudevents import Event
@@ -12,21 +13,32 @@ from edgecore_scheduler.scheduling import Scheduling
 
 
 class Commands:
-    """The handler of edgecore.job-commands.v1."""
+    """The handler of edgecore.job-commands.v1 and edgecore.cost-events.v1."""
 
     def __init__(self, scheduling: Scheduling, nodes: Nodes) -> None:
         self._scheduling = scheduling
         self._nodes = nodes
 
     async def handle(self, event: Event, session: AsyncSession) -> None:
-        """Apply one command. Raises PermanentFailure for a message that is no command."""
+        """Apply one message. Raises PermanentFailure for one that belongs on neither topic."""
         message: Message = event.message
-        if isinstance(message, GenerateVideo):
-            await self._scheduling.accept(session, message)
-        elif isinstance(message, CancelJob):
-            await self._cancel(session, message)
-        else:
-            raise PermanentFailure(f"{event.type} is not a command")
+        match message:
+            case GenerateVideo():
+                await self._scheduling.accept(session, message)
+            case CancelJob():
+                await self._cancel(session, message)
+            case ReservationDecided():
+                await self._decide(session, message)
+            case CostPosted() | BudgetExhausted():
+                pass  # others' business
+            case _:
+                raise PermanentFailure(f"{event.type} is not for the scheduler")
+
+    async def _decide(self, session: AsyncSession, decided: ReservationDecided) -> None:
+        try:
+            await self._scheduling.decide(session, decided)
+        except ValueError as error:
+            raise PermanentFailure(str(error)) from error
 
     async def _cancel(self, session: AsyncSession, command: CancelJob) -> None:
         lease = await self._scheduling.cancel(session, command)

@@ -12,10 +12,11 @@ from edgecore_runtime import logs
 from edgecore_runtime.database import Database
 from edgecore_scheduler.adapters.leases import Lease, Leases
 from edgecore_scheduler.adapters.node_records import NodeRecords
-from edgecore_scheduler.domain.nodes import Connection, Nodes
+from edgecore_scheduler.domain.fleet import Fleet
+from edgecore_scheduler.domain.nodes import Connection
 from edgecore_scheduler.domain.progress import Progress, Step
 from edgecore_scheduler.entrypoints.dispatcher import Dispatcher
-from edgecore_scheduler.scheduling import Report, Scheduling, Verdict
+from edgecore_scheduler.scheduling import Answer, Report, Scheduling
 
 STATE_OF_STAGE = {
     pb.STAGE_SAMPLING: JobState.GENERATING,
@@ -38,7 +39,7 @@ class Desk:
     scheduling: Scheduling
     leases: Leases
     records: NodeRecords
-    nodes: Nodes
+    fleet: Fleet
     progress: Progress
     dispatcher: Dispatcher
     welcome: pb.Welcome
@@ -59,7 +60,7 @@ class Conversation:
         desk, connection = self._desk, self._connection
         self._send(welcome=desk.welcome)
         await self._reconcile(held)
-        desk.nodes.add(connection)
+        desk.fleet.nodes.add(connection)
         log.info("node connected", node_id=connection.node_id, models=sorted(connection.models))
         desk.dispatcher.wake()
         reading = asyncio.create_task(self._read(requests), name=f"work-{connection.node_id}")
@@ -67,7 +68,8 @@ class Conversation:
             while (message := await connection.outbound.get()) is not None:
                 yield message
         finally:
-            desk.nodes.remove(connection)
+            desk.fleet.nodes.remove(connection)
+            desk.fleet.observe()
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             log.info("node disconnected", node_id=connection.node_id)
@@ -147,8 +149,8 @@ class Conversation:
         """Commit the report, then answer; the node repeats it until it has an answer."""
         desk, ref = self._desk, finished.lease
         async with desk.database.transaction() as session:
-            verdict = await desk.scheduling.finish(session, ref, self._connection.node_id, _report(finished))
-        if verdict is Verdict.ACCEPTED:
+            answer = await desk.scheduling.finish(session, ref, self._connection.node_id, _report(finished))
+        if answer is Answer.ACCEPTED:
             self._drop(ref.lease_id)
             self._send(accepted=pb.Accepted(lease=ref))
         else:
@@ -186,4 +188,5 @@ def _report(finished: pb.Finished) -> Report:
         detail=detail,
         artifact=finished.artifact if finished.HasField("artifact") else None,
         measurements=finished.measurements if finished.HasField("measurements") else None,
+        other_artifacts=tuple(finished.other_artifacts),
     )

@@ -1,6 +1,7 @@
 """Brings waiting jobs and free nodes together, whenever one of the two appears."""
 
 import asyncio
+from contextlib import suppress
 
 from google.protobuf.duration_pb2 import Duration
 from prometheus_client import Counter
@@ -10,8 +11,9 @@ from edgecore.scheduler.v1 import scheduler_pb2 as pb
 from edgecore_runtime import logs
 from edgecore_runtime.database import Database, is_transient
 from edgecore_scheduler.adapters.leases import Lease
+from edgecore_scheduler.domain.fleet import Fleet
 from edgecore_scheduler.domain.job import Job
-from edgecore_scheduler.domain.nodes import Connection, Nodes
+from edgecore_scheduler.domain.nodes import Connection
 from edgecore_scheduler.scheduling import Scheduling
 
 POLL_SECONDS = 0.5
@@ -25,10 +27,10 @@ log = logs.get(__name__)
 class Dispatcher:
     """Assigns in order of arrival, one transaction a job."""
 
-    def __init__(self, database: Database, scheduling: Scheduling, nodes: Nodes, time_limit: float) -> None:
+    def __init__(self, database: Database, scheduling: Scheduling, fleet: Fleet, time_limit: float) -> None:
         self._database = database
         self._scheduling = scheduling
-        self._nodes = nodes
+        self._fleet = fleet
         self._time_limit = Duration(seconds=int(time_limit))
         self._wake = asyncio.Event()
         database.after_commit(self._wake.set)
@@ -46,16 +48,19 @@ class Dispatcher:
                 if not is_transient(error):
                     raise
                 log.warning("dispatch waits for the database", error=repr(error))
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
 
     async def _assign_all(self) -> None:
         self._wake.clear()
-        for node in self._nodes.with_room():
-            while node.free > 0 and await self._assign(node):
+        for node in self._fleet.nodes.with_room():
+            while node.free > 0 and self._let_through(node) and await self._assign(node):
                 pass
+
+    def _let_through(self, node: Connection) -> bool:
+        breaker = self._fleet.breakers.get(node.backend)
+        return breaker is None or breaker.lets_through
 
     async def _assign(self, node: Connection) -> bool:
         """Lease one job to the node and tell it; False when none waits."""
@@ -68,6 +73,8 @@ class Dispatcher:
             return False
         job, lease = assignment
         node.running.add(lease.id)
+        if breaker := self._fleet.breakers.get(node.backend):
+            breaker.sent(lease.id)
         assigned.labels(node.node_id).inc()
         log.info("job assigned", job_id=job.id, attempt=job.attempt, node_id=node.node_id)
         # A node that went away meanwhile never gets it; the lease then expires and the job goes elsewhere.

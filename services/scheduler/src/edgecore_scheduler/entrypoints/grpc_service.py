@@ -1,4 +1,4 @@
-"""SchedulerService: the Work stream for nodes, and questions about jobs and nodes."""
+"""SchedulerService: the Work stream for nodes, and questions about jobs, nodes, pools and providers."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,11 +10,14 @@ from edgecore.scheduler.v1 import scheduler_pb2 as pb
 from edgecore.scheduler.v1 import scheduler_pb2_grpc
 from edgecore_contracts.errors import NotFound
 from edgecore_contracts.states import LEASED, JobState
+from edgecore_runtime.clock import Clock
 from edgecore_scheduler.adapters.jobs import Jobs
 from edgecore_scheduler.domain.job import Job
 from edgecore_scheduler.domain.nodes import Connection
 from edgecore_scheduler.domain.progress import Step, eta_seconds
+from edgecore_scheduler.entrypoints import messages
 from edgecore_scheduler.entrypoints.conversation import Desk
+from edgecore_scheduler.entrypoints.standings import Standings
 from edgecore_scheduler.entrypoints.work import work
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -23,9 +26,11 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
     """Serves every call of the contract."""
 
-    def __init__(self, desk: Desk, jobs: Jobs) -> None:
+    def __init__(self, desk: Desk, jobs: Jobs, standings: Standings, clock: Clock) -> None:
         self._desk = desk
         self._jobs = jobs
+        self._standings = standings
+        self._clock = clock
 
     def Work(
         self, request_iterator: AsyncIterator[pb.WorkerMessage], context: Context
@@ -39,7 +44,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
             if job is None:
                 raise NotFound(f"the scheduler does not know job {request.job_id}")
             position = await self._jobs.position(session, job.id) if job.state is JobState.QUEUED else 0
-            seconds = await self._jobs.recent_seconds(session, job.model)
+            seconds = await self._jobs.recent_seconds(session, job.backend, job.model)
         return self._answer(job, position, seconds)
 
     def _answer(self, job: Job, position: int, attempt_seconds: float | None) -> pb.GetProgressResponse:
@@ -53,7 +58,8 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
             queue_position=position,
         )
         if job.state is JobState.QUEUED or job.state in LEASED:
-            eta = eta_seconds(attempt_seconds, position, self._desk.nodes.capacity(job.model), step.fraction)
+            capacity = self._desk.fleet.capacity(job.backend, job.model)
+            eta = eta_seconds(attempt_seconds, position, capacity, step.fraction)
             if eta is not None:
                 response.eta.CopyFrom(Duration(nanos=int(eta % 1 * 1e9), seconds=int(eta)))
         return response
@@ -70,7 +76,7 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
             if not await self._desk.records.set_draining(session, request.node_id, request.drain):
                 raise NotFound(f"no node is called {request.node_id!r}")
             known = await self._desk.records.all(session)
-        connection = self._desk.nodes.get(request.node_id)
+        connection = self._desk.fleet.nodes.get(request.node_id)
         if connection is not None:
             connection.draining = request.drain
             if request.drain:
@@ -78,16 +84,36 @@ class SchedulerService(scheduler_pb2_grpc.SchedulerServiceServicer):
         self._desk.dispatcher.wake()
         return pb.DrainNodeResponse(node=self._node(next(one for one in known if one.node_id == request.node_id)))
 
-    def _node(self, known: Connection) -> pb.Node:
-        connection = self._desk.nodes.get(known.node_id)
-        return pb.Node(
-            node_id=known.node_id,
-            pool=known.pool,
-            device=known.device,
-            backend=known.backend,
-            models=sorted(known.models),
-            capacity=known.capacity,
-            running=len(connection.running) if connection else 0,
-            connected=connection is not None,
-            draining=known.draining,
+    async def ListPools(self, request: pb.ListPoolsRequest, context: Context) -> pb.ListPoolsResponse:
+        """Every pool that ever had a node."""
+        async with self._desk.database.reading() as session:
+            known = await self._desk.records.all(session)
+            standings = await self._standings.pools(session, known)
+        return pb.ListPoolsResponse(pools=[messages.pool(one) for one in standings])
+
+    async def ListProviders(self, request: pb.ListProvidersRequest, context: Context) -> pb.ListProvidersResponse:
+        """The paid providers of the fallback chain, in its order."""
+        fleet, now = self._desk.fleet, self._clock.now()
+        return pb.ListProvidersResponse(
+            providers=[
+                messages.provider(backend, breaker, fleet.standing(backend, "").nodes, now)
+                for backend, breaker in fleet.breakers.items()
+            ]
         )
+
+    async def ExplainJob(self, request: pb.ExplainJobRequest, context: Context) -> pb.ExplainJobResponse:
+        """Why a job ran where it ran; one that waits is looked at anew first. Raises NotFound."""
+        database = self._desk.database
+        async with database.reading() as session:
+            job = await self._jobs.peek(session, request.job_id)
+        if job is None:
+            raise NotFound(f"the scheduler does not know job {request.job_id}")
+        if job.state is JobState.QUEUED and self._desk.scheduling.would_move(job):
+            async with database.transaction() as session:
+                await self._desk.scheduling.look_again(session, job.id)
+        async with database.reading() as session:
+            made = await self._jobs.decisions(session, job.id)
+        return pb.ExplainJobResponse(decisions=[messages.decision(one, at) for one, at in made])
+
+    def _node(self, known: Connection) -> pb.Node:
+        return messages.node(known, self._desk.fleet.nodes.get(known.node_id))

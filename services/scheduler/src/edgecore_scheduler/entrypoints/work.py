@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from edgecore.scheduler.v1 import scheduler_pb2 as pb
 from edgecore_contracts.errors import FieldProblem, InvalidInput
+from edgecore_scheduler.domain.fleet import Fleet
 from edgecore_scheduler.domain.nodes import Connection
 from edgecore_scheduler.entrypoints.conversation import Conversation, Desk
 
@@ -13,7 +14,7 @@ REGISTER_SECONDS = 10.0
 
 async def work(requests: AsyncIterator[pb.WorkerMessage], desk: Desk) -> AsyncIterator[pb.SchedulerMessage]:
     """One node's stream. Raises InvalidInput when it does not begin with a complete Register."""
-    register = await _registration(requests)
+    register = await _registration(requests, desk.fleet)
     connection = Connection(
         node_id=register.node_id,
         pool=register.pool,
@@ -27,7 +28,7 @@ async def work(requests: AsyncIterator[pb.WorkerMessage], desk: Desk) -> AsyncIt
         yield message
 
 
-async def _registration(requests: AsyncIterator[pb.WorkerMessage]) -> pb.Register:
+async def _registration(requests: AsyncIterator[pb.WorkerMessage], fleet: Fleet) -> pb.Register:
     try:
         async with asyncio.timeout(REGISTER_SECONDS):
             message = await anext(requests)
@@ -36,7 +37,9 @@ async def _registration(requests: AsyncIterator[pb.WorkerMessage]) -> pb.Registe
     if message.WhichOneof("message") != "register":
         raise InvalidInput([FieldProblem("register", "must come first")])
     register = message.register
-    missing = [name for name in ("node_id", "pool", "models") if not getattr(register, name)]
+    # A provider takes jobs of any model.
+    needed = ("node_id", "pool") if fleet.is_provider(register.backend) else ("node_id", "pool", "models")
+    missing = [name for name in needed if not getattr(register, name)]
     problems = [FieldProblem(f"register.{name}", "must not be empty") for name in missing]
     if register.capacity < 1:
         problems.append(FieldProblem("register.capacity", "must be at least 1", 1))
