@@ -12,6 +12,11 @@ The prompt says how it behaves, `<word>` or `<word>:<path>`:
     bug         raise an error that nobody foresaw
     black       make a black video
     short       make one frame too few
+    narrow      make the frames 16 pixels too narrow
+    blind       fail to draw every preview
+    pace        take 10 ms a step
+    note:P      the same, and write the number of previews drawn so far into the file P
+    noise       the same as pace, with previews of 480p noise, so that they are large
     chatter     print to standard output before every step
     wide        make noise, so that the file is large
 The checkpoint too: corrupt, absent (exit before being ready), wait:P (load until the file P exists).
@@ -22,15 +27,18 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from edgecore_inference.domain.engine_messages import Generate
-from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, RequestRefused, serve
-from edgecore_inference.engine.video import Video
+from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, OnStep, RequestRefused, serve
+from edgecore_inference.engine.previews import Look
+from edgecore_inference.media.frames import Video
 
 POLL_SECONDS = 0.005
+STEP_SECONDS = 0.01
 
 
 class OutOfMemoryError(RuntimeError):
@@ -42,19 +50,22 @@ class DrawnModel:
     device = "cpu"
     memory_bytes = 2**30
 
-    def generate(
-        self, request: Generate, on_step: Callable[[str, int, int], None], should_stop: Callable[[], bool]
-    ) -> Video:
+    def tokens(self, request: Generate) -> int:
+        return request.frames * request.height * request.width // 1024
+
+    def generate(self, request: Generate, on_step: OnStep, should_stop: Callable[[], bool]) -> Video:
         word, _, path = request.prompt.partition(":")
         self._fail(word)
         on_step("text", 1, 1)
         for step in range(1, request.steps + 1):
-            if path:
+            if word in ("hold", "deaf"):
                 _wait_for(Path(path), should_stop if word == "hold" else _never)
             if should_stop() and word != "deaf":
                 raise GenerationStopped
+            if word in ("pace", "note", "noise"):
+                time.sleep(STEP_SECONDS)
             self._misbehave(word, step)
-            on_step("sample", step, request.steps)
+            on_step("sample", step, request.steps, partial(_sketch, request, step))
         on_step("decode", 1, 1)
         return _draw(request, word)
 
@@ -80,9 +91,23 @@ class DrawnModel:
             os._exit(7)
 
 
+def _sketch(request: Generate, step: int, number: int) -> Look:
+    """The clip comes out of the dark with the steps."""
+    word, _, path = request.prompt.partition(":")
+    if word == "blind":
+        raise MemoryError
+    if word == "note":
+        Path(path).write_text(str(number + 1))
+    if word == "noise":
+        return Look(0, 1, np.random.default_rng(step).integers(0, 256, (480, 480, 3), np.uint8))
+    video = _draw(request, word)
+    at = 4 * number % len(video)
+    return Look(at, len(video), (video[at] * (step / request.steps)).astype(np.uint8))
+
+
 def _draw(request: Generate, word: str) -> Video:
     frames = request.frames - (word == "short")
-    video = np.zeros((frames, request.height, request.width, 3), np.uint8)
+    video = np.zeros((frames, request.height, request.width - 16 * (word == "narrow"), 3), np.uint8)
     if word == "wide":
         return np.random.default_rng(request.seed).integers(0, 256, video.shape, np.uint8)
     if word != "black":

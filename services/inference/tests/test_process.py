@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from edgecore.common.v1.common_pb2 import Reason
+from edgecore_inference.provider.settings import Settings as ProviderSettings
 from edgecore_inference.settings import Settings
 from edgecore_runtime.settings import table
 from edgecore_runtime.testing import eventually
@@ -151,5 +152,6 @@ async def test_full_disk(start_agent, scheduler, tmp_path, full) -> None:
 
 
 def test_the_readme_has_the_settings() -> None:
-    readme = Path(__file__).parents[1] / "README.md"
-    assert table(Settings) in readme.read_text()
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert table(Settings) in readme
+    assert table(ProviderSettings) in readme

@@ -5,6 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,10 +15,11 @@ from edgecore_aiprod.checkpoint import build_model, save_model
 from edgecore_aiprod.pipeline import shipped_checkpoint
 from edgecore_aiprod.presets import PRESETS
 from edgecore_inference.bootstrap import ENGINE
-from edgecore_inference.engine.video import probe_mp4
+from edgecore_inference.media.decode import pictures, probe
 from edgecore_runtime.testing import eventually
 
 from .conftest import StartNode, ended, engine_of, running
+from .fake_preview import FakePreview, picture_of
 from .fake_scheduler import FakeScheduler
 from .test_work import CANCELLED, FAILED, SUCCEEDED, report_of
 
@@ -47,10 +49,11 @@ async def test_one_prompt_in_one_video_out(start_node: StartNode, scheduler, che
     await eventually(lambda: scheduler.reports(lease), JOB_SECONDS)
     report = await report_of(scheduler, lease)
     assert (report.outcome, report.detail) == (SUCCEEDED, "")
-    [path] = node.files()
-    probe = probe_mp4(path)
-    assert (probe.frames, probe.width, probe.height, probe.fps) == (17, 64, 64, 8.0)
-    assert probe.seconds == pytest.approx(17 / 8)
+    path = node.artifacts / report.artifact.key
+    assert report.measurements.tokens == 5 * 4 * 4
+    found = probe(path, "mp4")
+    assert (found.frames, found.width, found.height, found.fps) == (17, 64, 64, 8.0)
+    assert found.seconds == pytest.approx(17 / 8)
     assert last_step(scheduler, lease) == 6
 
     # A job that is cancelled stops at a step, and the same engine takes the next.
@@ -67,7 +70,30 @@ async def test_one_prompt_in_one_video_out(start_node: StartNode, scheduler, che
     assert (report.outcome, report.reason) == (FAILED, Reason.REASON_INVALID_SPEC)
     assert report.detail.startswith("width: a multiple of 16 from 64 to 128, not 70")
     assert node.engine_pid("edgecore_inference.engine") == engine
-    assert len(node.files()) == 1
+    assert len(node.files()) == 2
+
+
+async def test_previews_become_the_video(start_node: StartNode, scheduler, checkpoint) -> None:
+    preview = FakePreview()
+    await preview.start()
+    address = f"127.0.0.1:{preview.port}"
+    node = await start_node(engine=ENGINE, checkpoint=str(checkpoint), preview_address=address, preview_share=1.0)
+    await eventually(lambda: preview.streams)
+    lease = scheduler.assign("job-1", steps=12, **RED)
+    await eventually(lambda: scheduler.reports(lease), JOB_SECONDS)
+    report = await report_of(scheduler, lease)
+    await node.leave()
+    await preview.stop()
+
+    final = list(pictures(node.artifacts / report.artifact.key, "mp4"))
+    frames = preview.of("job-1")
+    assert len(frames) >= 4
+    steps = [one.step for one in frames]
+    assert steps == sorted(steps)
+    assert {one.frame % 4 for one in frames} == {0}, "each is the last picture of a latent"
+    away = [np.abs(picture_of(one).astype(int) - final[one.frame]).mean() for one in frames]
+    assert away[-1] < 6, "the last one is of the video itself"
+    assert min(np.std(picture_of(one)) for one in frames) > 1, "none is blank"
 
 
 async def test_engine_killed_in_mid_step(start_node: StartNode, scheduler, checkpoint) -> None:

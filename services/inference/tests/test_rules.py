@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgecore_contracts.states import Reason
 from edgecore_inference.domain import engine_messages as messages
-from edgecore_inference.domain import gate, outcome
+from edgecore_inference.domain import formats, gate, outcome
 from edgecore_inference.domain.outcome import FailureKind
 
 GOOD = gate.Probe(
@@ -20,34 +20,57 @@ GOOD = gate.Probe(
     frames=17,
     fps=8.0,
     seconds=17 / 8,
-    brightest_luma=200,
-    widest_luma_range=120,
+    brightness=90.0,
+    variation=40.0,
+    motion=2.0,
 )
 ASKED = gate.Expected(width=64, height=64, frames=17, fps=8.0)
 
 
 def test_what_was_asked_for_passes() -> None:
-    assert gate.problems(GOOD, ASKED) == []
+    assert gate.problems("mp4", GOOD, ASKED) == []
+    assert gate.problems("mp4", dataclasses.replace(GOOD, motion=0.0), ASKED) == []
+    assert gate.problems("mp4", dataclasses.replace(GOOD, variation=0.4), ASKED) == []
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"codec": "hevc"}, "is hevc yuv420p, not h264 yuv420p"),
-        ({"width": 62}, "is 62×64 pixels, not 64×64"),
-        ({"frames": 16}, "decodes to 16 frames, not 17"),
-        ({"fps": 7.5}, "plays at 7.500 fps, not 8.000"),
-        ({"seconds": 1.9}, "lasts 1.900 s, not 2.125 s"),
-        ({"brightest_luma": 17, "widest_luma_range": 1}, "is black"),
-        ({"widest_luma_range": 3}, "shows one flat colour"),
+        ({"codec": "hevc"}, "codec: is hevc yuv420p, not h264 yuv420p"),
+        ({"width": 62}, "size: is 62×64 pixels, not 64×64"),
+        ({"frames": 16}, "frames: decodes to 16, not 17"),
+        ({"fps": 7.5}, "fps: plays at 7.500, not 8.000"),
+        ({"seconds": 1.9}, "duration: lasts 1.900 s, not 2.125 s"),
+        ({"brightness": 1.2, "variation": 1.0}, "content: is black (mean 1.2, not over 4)"),
     ],
 )
 def test_what_was_not_asked_for_is_named(change: dict[str, object], words: str) -> None:
-    assert gate.problems(dataclasses.replace(GOOD, **change), ASKED) == [words]
+    assert gate.problems("mp4", dataclasses.replace(GOOD, **change), ASKED) == [words]
 
 
 def test_all_problems_are_named_at_once() -> None:
-    assert len(gate.problems(dataclasses.replace(GOOD, frames=3, fps=1.0, width=2), ASKED)) == 3
+    assert len(gate.problems("mp4", dataclasses.replace(GOOD, frames=3, fps=1.0, width=2), ASKED)) == 3
+
+
+def test_what_was_measured_has_names() -> None:
+    found = gate.measured("webm", GOOD)
+    assert found["webm.seconds"] == 2.125
+    assert found["webm.motion"] == 2.0
+
+
+def test_formats_are_wanted_in_order_and_once() -> None:
+    assert formats.wanted([]) == ["mp4"]
+    assert formats.wanted(["webm", "mp4", "webm"]) == ["webm", "mp4"]
+    with pytest.raises(ValueError, match="formats: one of mp4, webm, prores, not 'gif'"):
+        formats.wanted(["mp4", "gif"])
+
+
+@pytest.mark.parametrize(
+    ("size", "small"),
+    [((64, 64), (64, 64)), ((1280, 720), (853, 480)), ((1080, 1920), (480, 853)), ((5000, 64), (854, 10))],
+)
+def test_small_pictures_are_at_most_480p(size: tuple[int, int], small: tuple[int, int]) -> None:
+    assert formats.fitted(*size) == small
 
 
 class OutOfMemoryError(RuntimeError):
@@ -106,12 +129,14 @@ def test_messages_survive_the_pipe(prompt: str, negative: str, seed: int, guidan
     "message",
     [
         messages.Cancel(),
-        messages.Encode("/scratch/video.mp4", 23.976),
+        messages.Encode("/scratch", 23.976, ("mp4", "prores")),
+        messages.Previews(0.1),
+        messages.Preview(3, 20, 8, 17, 64, 64, 900),
         messages.Ready("aiprod-nano", "cpu", 2**34, 1.5),
         messages.Unusable("config.json: is missing"),
         messages.Progress("sample", 3, 20),
-        messages.Generated(2.0, 2**29),
-        messages.Encoded(0.1, 2**29, GOOD),
+        messages.Generated(2.0, 2**29, 80),
+        messages.Encoded(0.1, 2**29, {"mp4": GOOD, "webm": GOOD}, 64, 64),
         messages.Stopped(1.0, 2**29),
         messages.Failed(FailureKind.STORAGE, "No space left on device", 2**29),
     ],
@@ -129,6 +154,7 @@ def test_every_message_survives_the_pipe(message: messages.Message) -> None:
         b'{"type": "Nonsense"}\n',
         b'{"type": "Encode"}\n',
         b'{"type": ["Cancel"]}\n',
+        messages.dump(messages.Preview(3, 20, 8, 17, 64, 64, 2**21)),
         b"\xff\n",
     ],
 )

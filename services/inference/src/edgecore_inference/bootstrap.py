@@ -9,9 +9,11 @@ from fastapi import FastAPI
 
 from edgecore_inference.adapters.artifacts import Artifacts
 from edgecore_inference.adapters.engine_supervisor import EngineSupervisor
+from edgecore_inference.adapters.preview_stream import PreviewStream
 from edgecore_inference.adapters.scheduler_stream import SchedulerStream
 from edgecore_inference.adapters.scratch import Scratch
 from edgecore_inference.entrypoints.attempt import Workshop
+from edgecore_inference.entrypoints.engine_source import EngineSource
 from edgecore_inference.entrypoints.reports import Condition, Identity, Reports
 from edgecore_inference.entrypoints.session import Session
 from edgecore_inference.entrypoints.work import Worker
@@ -20,7 +22,7 @@ from edgecore_runtime.clock import Clock, SystemClock
 from edgecore_runtime.health import Health
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.objects import ObjectStore
-from edgecore_runtime.service import Service
+from edgecore_runtime.service import Background, Service
 
 ENGINE = (sys.executable, "-m", "edgecore_inference.engine")
 
@@ -36,11 +38,11 @@ def build(settings: Settings, clock: Clock | None = None, engine: Sequence[str] 
     engines = EngineSupervisor(
         [*engine, settings.checkpoint], settings.engine_start_seconds, settings.engine_grace_seconds
     )
-    workshop = Workshop(engines, Artifacts(ObjectStore(settings.object_store_url)), scratch, clock)
+    previews = PreviewStream(settings.preview_address)
+    source = EngineSource(engines, previews, settings.preview_share, clock)
+    workshop = Workshop(source, Artifacts(ObjectStore(settings.object_store_url)), scratch, clock)
 
-    reports = Reports(
-        Identity(node_id, settings.pool), lambda: Condition(engines.ready, engines.peak_memory_bytes), clock
-    )
+    reports = Reports(Identity(node_id, settings.pool), lambda: _condition(engines), clock)
     worker = Worker(workshop, reports)
     stream = SchedulerStream(settings.scheduler_address, reports, worker.heard, clock)
     session = Session(stream, worker, settings.drain_seconds, settings.engine_grace_seconds)
@@ -50,4 +52,10 @@ def build(settings: Settings, clock: Clock | None = None, engine: Sequence[str] 
     app.include_router(health.router())
     http = HttpServer(app, settings.http_host, settings.http_port)
     # The engine is ready before the node registers: it never promises work that it cannot start.
-    return Service("inference", [http, engines, session], health, settings.drain_delay)
+    previewing = Background("preview stream", previews.run)
+    return Service("inference", [http, engines, previewing, session], health, settings.drain_delay)
+
+
+def _condition(engines: EngineSupervisor) -> Condition:
+    ready = engines.ready
+    return Condition(ready.device, (ready.model,), ready.memory_bytes, engines.peak_memory_bytes)

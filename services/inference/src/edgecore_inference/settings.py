@@ -19,6 +19,12 @@ class Settings(ServiceSettings, ObjectStoreSettings):
     engine_grace_seconds: float = setting(
         3.0, unit="seconds", reason="between the wish to stop a job and killing its engine", gt=0, le=120
     )
+    preview_address: str = setting(
+        "", unit="host:port", reason="the preview service's gRPC; empty: no previews", pattern=r"^(.+:\d+)?$"
+    )
+    preview_share: float = setting(
+        0.1, unit="share", reason="what previews may take of the time that sampling takes; 0: none", ge=0, le=1
+    )
     drain_seconds: float = setting(
         5.0, unit="seconds", reason="how long SIGTERM waits for the running job", ge=0, le=10
     )

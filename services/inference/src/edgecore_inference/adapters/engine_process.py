@@ -18,6 +18,8 @@ from edgecore_inference.domain.engine_messages import (
     Failed,
     Generate,
     Generated,
+    Preview,
+    Previews,
     Progress,
     Ready,
     Reply,
@@ -28,6 +30,7 @@ from edgecore_inference.domain.outcome import FailureKind, describe_exit, engine
 from edgecore_runtime import logs
 
 OnProgress = Callable[[Progress], None]
+OnPreview = Callable[[Preview, bytes], None]
 Expected = TypeVar("Expected", Generated, Encoded)
 
 log = logs.get(__name__)
@@ -53,6 +56,7 @@ class EngineProcess:
         self._grace_seconds = grace_seconds
         self._reply: asyncio.Future[Reply] | None = None
         self._on_progress: OnProgress = _ignore
+        self._on_preview: OnPreview = _ignore
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
@@ -73,23 +77,29 @@ class EngineProcess:
         engine._reading = asyncio.create_task(engine._read(), name=f"engine-{engine.pid}")
         return engine
 
-    async def generate(self, request: Generate, on_progress: OnProgress) -> Generated:
-        """Make a video, which the engine keeps for `encode`. Raises AttemptFailed.
+    async def generate(
+        self, request: Generate, on_progress: OnProgress, on_preview: OnPreview | None = None
+    ) -> Generated:
+        """Make a video, which the engine keeps for `encode`. Raises AttemptFailed. The callbacks must not block.
 
         Being cancelled stops the engine at its next step, or kills it after the grace, before this returns.
         """
-        self._on_progress = on_progress
+        self._on_progress, self._on_preview = on_progress, on_preview or _ignore
         try:
             return await self._ask(request, Generated)
         finally:
-            self._on_progress = _ignore
+            self._on_progress = self._on_preview = _ignore
 
-    async def encode(self, path: Path, fps: float) -> Encoded:
-        """Write the video as MP4. Raises AttemptFailed.
+    def allow_previews(self, share: float) -> None:
+        """What previews of the running `generate` may take from now on, as a share of sampling."""
+        self._send(Previews(share))
 
-        Being cancelled waits for the end, or kills the engine after the grace.
+    async def encode(self, folder: Path, fps: float, formats: Sequence[str]) -> Encoded:
+        """Write the video into the folder in every format, and a thumbnail. Raises AttemptFailed.
+
+        Being cancelled waits for the end of the running format, or kills the engine after the grace.
         """
-        encoded = await self._ask(Encode(str(path), fps), Encoded)
+        encoded = await self._ask(Encode(str(folder), fps, tuple(formats)), Encoded)
         self.completed += 1
         return encoded
 
@@ -174,7 +184,11 @@ class EngineProcess:
     async def _read(self) -> None:
         try:
             while line := await self._line():
-                self._heard(messages.load(line))
+                message = messages.load(line)
+                if isinstance(message, Preview):
+                    self._on_preview(message, await self._bytes(message.size))
+                else:
+                    self._heard(message)
         except BadMessage as error:
             log.error("engine killed: it broke the protocol", pid=self.pid, detail=str(error))
             self.kill()
@@ -198,6 +212,12 @@ class EngineProcess:
         except ValueError as error:
             raise BadMessage(f"a line over {LINE_MAX} bytes") from error
 
+    async def _bytes(self, count: int) -> bytes:
+        try:
+            return await self._process.stdout.readexactly(count) if self._process.stdout else b""
+        except asyncio.IncompleteReadError as error:
+            raise BadMessage(f"{len(error.partial)} bytes of a picture of {count}") from error
 
-def _ignore(_progress: Progress) -> None:
-    """Progress that nobody asked for."""
+
+def _ignore(*_unasked: object) -> None:
+    """Progress and previews that nobody asked for."""

@@ -13,6 +13,7 @@ import grpc
 from edgecore.scheduler.v1.scheduler_pb2 import SchedulerMessage, Welcome, WorkerMessage
 from edgecore.scheduler.v1.scheduler_pb2_grpc import SchedulerServiceStub
 from edgecore_inference import metrics
+from edgecore_inference.adapters.halves import together
 from edgecore_runtime import crash, grpc_client, logs
 from edgecore_runtime.clock import Clock
 
@@ -89,11 +90,7 @@ class SchedulerStream:
             self._speaker.welcomed(first.welcome, opened_at)
             self._mark(True)
             log.info("registered with the scheduler", address=self._address)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._listen(call))
-                both.create_task(self._speak(call))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+            await together(self._listen(call), self._speak(call))
         finally:
             call.cancel()
 

@@ -1,8 +1,8 @@
 """What agent and engine say to each other: one JSON object a line, `type` names the class.
 
-agent → engine: Generate, Encode, Cancel.
+agent → engine: Generate, Encode, Cancel, Previews.
 engine → agent: first Ready or Unusable; then, for each Generate and each Encode, exactly one of Generated,
-Encoded, Stopped, Failed, with Progress before it.
+Encoded, Stopped, Failed, with Progress and Preview before it. A Preview's line is followed by its picture's bytes.
 Seconds are monotonic; memory is the peak of the engine's process so far.
 """
 
@@ -16,10 +16,16 @@ from edgecore_inference.domain.outcome import FailureKind
 LINE_MAX = 2**20
 """Bytes; a longer line is a broken engine."""
 
+PICTURE_MAX = 2**20
+"""Bytes of one preview; a longer one is a broken engine. 480p at our quality stays below a fifth of it."""
+
 
 @dataclass(frozen=True)
 class Generate:
-    """Make a video and keep it for Encode. Sides are pixels."""
+    """Make a video and keep it for Encode. Sides are pixels.
+
+    `preview_share` is what previews may take, as a share of the time that sampling takes; 0 makes none.
+    """
 
     prompt: str
     negative_prompt: str
@@ -29,19 +35,30 @@ class Generate:
     steps: int
     guidance: float
     seed: int
+    preview_share: float = 0.0
 
 
 @dataclass(frozen=True)
 class Encode:
-    """Write the video made last to `path` as MP4, and decode it again to see what it is."""
+    """Write the video made last to a folder in each of the formats, with a thumbnail, under the names of
+    domain/formats.py, and decode each again to see what it is.
+    """
 
-    path: str
+    folder: str
     fps: float
+    formats: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop the running Generate at the next step; nothing happens when none runs."""
+    """Stop the running Generate at the next step, or Encode before the next format; nothing when none runs."""
+
+
+@dataclass(frozen=True)
+class Previews:
+    """A new `preview_share` for the running Generate; nothing happens when none runs."""
+
+    share: float
 
 
 @dataclass(frozen=True)
@@ -71,16 +88,38 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Preview:
+    """Picture `frame` of the video's `frames` as the model saw it after `step` of `steps`; `size` bytes of JPEG
+    follow. Sides are the JPEG's.
+    """
+
+    step: int
+    steps: int
+    frame: int
+    frames: int
+    width: int
+    height: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Generated:
+    """`tokens` is what the backbone saw in one step."""
+
     seconds: float
     peak_memory_bytes: int
+    tokens: int
 
 
 @dataclass(frozen=True)
 class Encoded:
+    """`probes` by format, in the order asked for; sides are the thumbnail's."""
+
     seconds: float
     peak_memory_bytes: int
-    probe: Probe
+    probes: dict[str, Probe]
+    thumbnail_width: int
+    thumbnail_height: int
 
 
 @dataclass(frozen=True)
@@ -100,13 +139,16 @@ class Failed:
     peak_memory_bytes: int
 
 
-Command = Generate | Encode | Cancel
+Command = Generate | Encode | Cancel | Previews
 Reply = Generated | Encoded | Stopped | Failed
-Message = Command | Reply | Ready | Unusable | Progress
+Message = Command | Reply | Ready | Unusable | Progress | Preview
 
 _TYPES: dict[str, type[Message]] = {
     kind.__name__: kind
-    for kind in (Generate, Encode, Cancel, Ready, Unusable, Progress, Generated, Encoded, Stopped, Failed)
+    for kind in (
+        *(Generate, Encode, Cancel, Previews),
+        *(Ready, Unusable, Progress, Preview, Generated, Encoded, Stopped, Failed),
+    )
 }
 
 
@@ -126,9 +168,13 @@ def load(line: bytes) -> Message:
         fields = json.loads(line)
         kind = _TYPES[fields.pop("type")]
         if kind is Encoded:
-            fields["probe"] = Probe(**fields["probe"])
+            fields["probes"] = {name: Probe(**found) for name, found in fields["probes"].items()}
+        if kind is Encode:
+            fields["formats"] = tuple(fields["formats"])
         if kind is Failed:
             fields["kind"] = FailureKind(fields["kind"])
+        if kind is Preview and not 0 < fields["size"] <= PICTURE_MAX:
+            raise ValueError(f"size: 1 to {PICTURE_MAX} bytes")
         return kind(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadMessage(f"{line[:200]!r}: {error}") from error

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from edgecore_inference.domain.engine_messages import Generate
-from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, RequestRefused
-from edgecore_inference.engine.video import Video
+from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, OnStep, RequestRefused
+from edgecore_inference.engine.previews import Look
+from edgecore_inference.media.frames import Video
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from edgecore_aiprod import AiprodPipeline, StepReport
 
 
@@ -39,14 +42,16 @@ class AiprodModel:
         except CheckpointError as error:
             raise CheckpointUnusable(str(error)) from error
 
-    def generate(
-        self, request: Generate, on_step: Callable[[str, int, int], None], should_stop: Callable[[], bool]
-    ) -> Video:
+    def generate(self, request: Generate, on_step: OnStep, should_stop: Callable[[], bool]) -> Video:
         """As loop.Model says."""
         from edgecore_aiprod import Cancelled, GenerationRequest, InvalidRequest
 
         def report(step: "StepReport") -> None:
-            on_step(step.stage, step.step, step.steps)
+            latent = step.latent_x0
+            if latent is None:
+                on_step(step.stage, step.step, step.steps)
+            else:
+                on_step(step.stage, step.step, step.steps, lambda number: self._look(latent, number))
 
         try:
             return self._pipeline(
@@ -67,6 +72,28 @@ class AiprodModel:
             raise RequestRefused(str(error)) from error
         except Cancelled as error:
             raise GenerationStopped from error
+
+    def tokens(self, request: Generate) -> int:
+        """As loop.Model says."""
+        from edgecore_aiprod.flow import latent_shape
+
+        _, frames, height, width, _ = latent_shape(
+            1, request.frames, request.height, request.width, self._pipeline.model.params.vae.latent
+        )
+        return frames * height * width
+
+    def _look(self, latent_BTHWC: "Tensor", number: int) -> Look:
+        """Decode one latent with the one before it, and take the last picture.
+
+        Time is causal in the decoder, so what comes after is not needed; what lies further back adds little:
+        for nano at 64×64 the picture is then off by 3 % of the range of luma at 0.4 of a whole decode's time.
+        """
+        from edgecore_aiprod.presets import TEMPORAL
+
+        latents = latent_BTHWC.shape[1]
+        at = number % latents
+        pictures = self._pipeline.preview(latent_BTHWC[:, max(0, at - 1) : at + 1])
+        return Look(TEMPORAL * at, TEMPORAL * (latents - 1) + 1, pictures[-1])
 
 
 def _cpus() -> int:

@@ -20,9 +20,14 @@ from edgecore_inference.domain.engine_messages import (
     Stopped,
     Unusable,
 )
+from edgecore_inference.domain.formats import THUMBNAIL, file_name
 from edgecore_inference.domain.outcome import DETAIL_MAX, FailureKind, kind_of
 from edgecore_inference.engine.channel import Channel, die_with_agent, ignore_terminal
-from edgecore_inference.engine.video import UnreadableVideo, Video, probe_mp4, write_mp4
+from edgecore_inference.engine.previews import Draw, PreviewMaker
+from edgecore_inference.media.decode import UnreadableVideo, probe
+from edgecore_inference.media.encode import write_video
+from edgecore_inference.media.frames import Video
+from edgecore_inference.media.jpeg import small_jpeg
 from edgecore_runtime import crash
 
 MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -41,6 +46,11 @@ class GenerationStopped(Exception):
     """`should_stop` was obeyed."""
 
 
+class OnStep(Protocol):
+    def __call__(self, stage: str, step: int, steps: int, draw: Draw | None = None) -> None:
+        """`step` of `steps` are done in a stage: text, sample or decode. `draw`: there is a clip to look at."""
+
+
 class Model(Protocol):
     """What the engine needs of a model."""
 
@@ -48,10 +58,11 @@ class Model(Protocol):
     device: str
     memory_bytes: int
 
-    def generate(
-        self, request: Generate, on_step: Callable[[str, int, int], None], should_stop: Callable[[], bool]
-    ) -> Video:
-        """Call `on_step(stage, step, steps)` as steps are done. Raises RequestRefused, GenerationStopped."""
+    def generate(self, request: Generate, on_step: OnStep, should_stop: Callable[[], bool]) -> Video:
+        """Call `on_step` as steps are done. Raises RequestRefused, GenerationStopped."""
+
+    def tokens(self, request: Generate) -> int:
+        """How many latent tokens the backbone sees in one step of this request."""
 
 
 def serve(load: Callable[[], Model]) -> None:
@@ -100,23 +111,36 @@ class Engine:
     def _generate(self, command: Generate) -> Generated:
         self._video = None
         started = time.monotonic()
-        self._video = self._model.generate(command, self._on_step, self._channel.should_stop)
-        return Generated(time.monotonic() - started, peak_memory_bytes())
+        previews = PreviewMaker(lambda: self._channel.preview_share, self._channel.offer)
+
+        def on_step(stage: str, step: int, steps: int, draw: Draw | None = None) -> None:
+            self._channel.send(Progress(stage, step, steps))
+            if stage == "sample":
+                crash.point("step")
+            if draw is not None:
+                previews.after_step(step, steps, draw)
+
+        self._video = self._model.generate(command, on_step, self._channel.should_stop)
+        previews.after_decode(command.steps, self._video)
+        return Generated(time.monotonic() - started, peak_memory_bytes(), self._model.tokens(command))
 
     def _encode(self, command: Encode) -> Encoded:
         if self._video is None:
             raise LookupError("there is no video to encode")
         video, self._video = self._video, None
-        started = time.monotonic()
-        write_mp4(video, command.fps, Path(command.path))
-        crash.point("encode")
-        probe = probe_mp4(Path(command.path))
-        return Encoded(time.monotonic() - started, peak_memory_bytes(), probe)
-
-    def _on_step(self, stage: str, step: int, steps: int) -> None:
-        self._channel.send(Progress(stage, step, steps))
-        if stage == "sample":
-            crash.point("step")
+        started, folder = time.monotonic(), Path(command.folder)
+        _, height, width, _ = video.shape
+        probes = {}
+        for name in command.formats:
+            if self._channel.should_stop():
+                raise GenerationStopped
+            path = folder / file_name(name)
+            write_video(video, width, height, command.fps, name, path)
+            crash.point("encode")
+            probes[name] = probe(path, name)
+        jpeg, *sides = small_jpeg(video[len(video) // 2])
+        (folder / file_name(THUMBNAIL)).write_bytes(jpeg)
+        return Encoded(time.monotonic() - started, peak_memory_bytes(), probes, *sides)
 
 
 def peak_memory_bytes() -> int:

@@ -1,6 +1,5 @@
-"""One attempt at one job: generate, encode, gate, upload, and what it used on the way."""
+"""One attempt at one job: have the files made, gate, upload, and report what it used on the way."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,23 +7,18 @@ from pathlib import Path
 
 from opentelemetry.trace import SpanKind
 
-from edgecore.common.v1.common_pb2 import Artifact, GenerationSpec, Measurements
+from edgecore.common.v1.common_pb2 import Artifact
 from edgecore.jobs.v1.events_pb2 import AttemptOutcome
 from edgecore.scheduler.v1.scheduler_pb2 import Assign, Finished, Progress, Stage
 from edgecore_contracts.states import Reason
-from edgecore_inference import metrics
-from edgecore_inference.adapters.artifacts import MEDIA_TYPE, Artifacts, video_key
-from edgecore_inference.adapters.engine_process import EngineProcess
-from edgecore_inference.adapters.engine_supervisor import EngineSupervisor
+from edgecore_inference.adapters.artifacts import Artifacts, folder_key
 from edgecore_inference.adapters.scratch import Scratch
-from edgecore_inference.domain import engine_messages, gate
+from edgecore_inference.domain import formats, gate
 from edgecore_inference.domain.outcome import DETAIL_MAX, AttemptFailed
+from edgecore_inference.entrypoints.source import Account, Made, Source
 from edgecore_runtime import logs, telemetry
 from edgecore_runtime.clock import Clock
 from edgecore_runtime.objects import Stored
-
-STAGES = {"text": Stage.STAGE_LOADING, "sample": Stage.STAGE_SAMPLING, "decode": Stage.STAGE_DECODING}
-"""The engine's stages as the scheduler knows them."""
 
 log = logs.get(__name__)
 
@@ -33,7 +27,7 @@ log = logs.get(__name__)
 class Workshop:
     """What every attempt of this node works with."""
 
-    engines: EngineSupervisor
+    source: Source
     artifacts: Artifacts
     scratch: Scratch
     clock: Clock
@@ -45,9 +39,7 @@ class Attempt:
     def __init__(self, assign: Assign, workshop: Workshop, on_progress: Callable[[Progress], None]) -> None:
         self._assign = assign
         self._workshop = workshop
-        self._on_progress = on_progress
-        self._key = video_key(assign.job_id, assign.attempt, assign.lease.token)
-        self._used = Measurements(device=workshop.engines.ready.device)
+        self._account = Account(assign, workshop.source.device, on_progress, workshop.clock)
 
     async def run(self) -> Finished:
         """The report, whatever happens. Only being cancelled gets through, and leaves nothing behind."""
@@ -56,28 +48,25 @@ class Attempt:
             logs.bind(job_id=assign.job_id, attempt=assign.attempt),
             telemetry.span("attempt", assign.trace_context, SpanKind.CONSUMER, job_id=assign.job_id) as span,
         ):
-            limit = asyncio.timeout(self._limit_seconds)
+            limit = self._account.limit
             try:
                 async with limit:
-                    artifact = await self._make()
+                    first, *others = await self._make()
                 report = self.report(AttemptOutcome.ATTEMPT_OUTCOME_SUCCEEDED, Reason.COMPLETED, "")
-                report.artifact.CopyFrom(artifact)
+                report.artifact.CopyFrom(first)
+                report.other_artifacts.extend(others)
             except Exception as error:
                 report = self._explain(error, limit.expired())
             span.set_attribute("outcome", AttemptOutcome.Name(report.outcome))
             log.info("attempt finished", outcome=AttemptOutcome.Name(report.outcome), detail=report.detail)
         return report
 
-    @property
-    def _limit_seconds(self) -> float | None:
-        assign = self._assign
-        return assign.time_limit.ToTimedelta().total_seconds() if assign.HasField("time_limit") else None
-
     def _explain(self, error: Exception, expired: bool) -> Finished:
         if isinstance(error, AttemptFailed):
             return self.failed(error.reason, error.detail)
         if expired and isinstance(error, TimeoutError):
-            return self.failed(Reason.TIMEOUT, f"not done after {self._limit_seconds:g} s")
+            seconds = self._assign.time_limit.ToTimedelta().total_seconds()
+            return self.failed(Reason.TIMEOUT, f"not done after {seconds:g} s")
         # A bug of ours: the attempt fails, the node lives, and the log has the trace.
         log.exception("attempt failed in an unforeseen way")
         return self.failed(Reason.ENGINE_FAILED, f"{type(error).__name__}: {error}"[:DETAIL_MAX])
@@ -92,66 +81,57 @@ class Attempt:
             outcome=outcome,
             reason=reason.to_proto(),
             detail=detail,
-            measurements=self._used,
+            measurements=self._account.used,
         )
 
-    async def _make(self) -> Artifact:
+    async def _make(self) -> list[Artifact]:
+        """The uploaded files, the first format's first, the thumbnail last."""
         spec = self._assign.spec
-        model = self._workshop.engines.ready.model
-        if spec.model != model:
-            raise AttemptFailed(Reason.INVALID_SPEC, f"model: this node runs {model}, not {spec.model!r}")
-        self._progress(Stage.STAGE_LOADING, 0, spec.steps)
+        try:
+            wanted = formats.wanted(list(spec.formats))
+        except ValueError as error:
+            raise AttemptFailed(Reason.INVALID_SPEC, str(error)) from error
+        self._account.progress(Stage.STAGE_LOADING, 0, spec.steps)
         with self._folder() as folder:
-            path = folder / "video.mp4"
-            probe = await self._produce(path)
-            expected = gate.Expected(spec.width, spec.height, spec.frames, spec.fps)
-            if problems := gate.problems(probe, expected):
-                raise AttemptFailed(Reason.QUALITY, "the video " + "; ".join(problems))
-            return self._describe(await self._upload(path))
+            made = await self._workshop.source.make(self._assign, wanted, folder, self._account)
+            self._judge(made)
+            return await self._upload(folder, made)
 
-    async def _produce(self, path: Path) -> gate.Probe:
-        """The encoded video at `path`, made under the engine's lock."""
-        waiting_since = self._workshop.clock.monotonic()
-        async with self._workshop.engines.exclusive() as engine:
-            self._used.load_seconds = self._workshop.clock.monotonic() - waiting_since
-            try:
-                return await self._drive(engine, path)
-            finally:
-                self._used.peak_memory_bytes = engine.peak_memory_bytes
+    def _judge(self, made: Made) -> None:
+        """The gates, for every file. Raises AttemptFailed with all that failed."""
+        found = []
+        for name, probe in made.probes.items():
+            self._account.used.quality.update(gate.measured(name, probe))
+            found += [f"{name} {problem}" for problem in gate.problems(name, probe, made.expected)]
+        if found:
+            raise AttemptFailed(Reason.QUALITY, "; ".join(found))
 
-    async def _drive(self, engine: EngineProcess, path: Path) -> gate.Probe:
-        spec = self._assign.spec
-        with self._stage("generate"):
-            made = await engine.generate(_request(spec), self._engine_progress)
-        # The engine's own measure, free of the pipe; ours stands where it could not report.
-        self._used.generate_seconds = made.seconds
-        self._used.frames = spec.frames
-        self._progress(Stage.STAGE_ENCODING, spec.steps, spec.steps)
-        with self._stage("encode"):
-            encoded = await engine.encode(path, spec.fps)
-        self._used.encode_seconds = encoded.seconds
-        return encoded.probe
+    async def _upload(self, folder: Path, made: Made) -> list[Artifact]:
+        assign, spec = self._assign, self._assign.spec
+        self._account.progress(Stage.STAGE_UPLOADING, spec.steps, spec.steps)
+        under = folder_key(assign.job_id, assign.attempt, assign.lease.token)
+        keys = {name: f"{under}/{formats.file_name(name)}" for name in (*made.probes, formats.THUMBNAIL)}
+        with self._account.stage("upload"):
+            stored = await self._workshop.artifacts.upload(
+                {key: folder / formats.file_name(name) for name, key in keys.items()}
+            )
+        self._account.used.artifact_bytes = sum(one.size for one in stored.values())
+        return [self._describe(name, key, stored[key], made) for name, key in keys.items()]
 
-    async def _upload(self, path: Path) -> Stored:
-        spec = self._assign.spec
-        self._progress(Stage.STAGE_UPLOADING, spec.steps, spec.steps)
-        with self._stage("upload"):
-            stored = await self._workshop.artifacts.upload(self._key, path)
-        self._used.artifact_bytes = stored.size
-        return stored
-
-    def _describe(self, stored: Stored) -> Artifact:
-        spec = self._assign.spec
-        return Artifact(
-            key=self._key,
+    def _describe(self, name: str, key: str, stored: Stored, made: Made) -> Artifact:
+        artifact = Artifact(
+            key=key,
             size_bytes=stored.size,
             sha256=stored.sha256,
-            media_type=MEDIA_TYPE,
-            width=spec.width,
-            height=spec.height,
-            frames=spec.frames,
-            fps=spec.fps,
+            media_type=formats.media_type(name),
+            format=name,
         )
+        if name == formats.THUMBNAIL:
+            artifact.width, artifact.height, artifact.frames = made.thumbnail_width, made.thumbnail_height, 1
+        else:
+            of = made.expected
+            artifact.width, artifact.height, artifact.frames, artifact.fps = of.width, of.height, of.frames, of.fps
+        return artifact
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -160,34 +140,3 @@ class Attempt:
                 yield folder
         except OSError as error:
             raise AttemptFailed(Reason.STORAGE, f"scratch folder: {error.strerror or error}") from error
-
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        """A span, and seconds under `<name>_seconds`, also for a stage that is cut short."""
-        started = self._workshop.clock.monotonic()
-        try:
-            with telemetry.tracer.start_as_current_span(name):
-                yield
-        finally:
-            seconds = self._workshop.clock.monotonic() - started
-            setattr(self._used, f"{name}_seconds", seconds)
-            metrics.STAGE_SECONDS.labels(name).observe(seconds)
-
-    def _engine_progress(self, progress: engine_messages.Progress) -> None:
-        self._progress(STAGES.get(progress.stage, Stage.STAGE_UNSPECIFIED), progress.step, progress.steps)
-
-    def _progress(self, stage: Stage.ValueType, step: int, steps: int) -> None:
-        self._on_progress(Progress(lease=self._assign.lease, stage=stage, step=step, steps=steps))
-
-
-def _request(spec: GenerationSpec) -> engine_messages.Generate:
-    return engine_messages.Generate(
-        prompt=spec.prompt,
-        negative_prompt=spec.negative_prompt,
-        width=spec.width,
-        height=spec.height,
-        frames=spec.frames,
-        steps=spec.steps,
-        guidance=spec.guidance,
-        seed=spec.seed,
-    )

@@ -18,12 +18,8 @@ from edgecore.scheduler.v1.scheduler_pb2 import (
     Welcome,
     WorkerMessage,
 )
-from edgecore_inference.domain.engine_messages import Ready
 from edgecore_inference.domain.lease import Lease, LeaseBook
 from edgecore_runtime.clock import Clock
-
-CAPACITY = 1
-"""Jobs at a time: the engine holds one model and one video."""
 
 HEARTBEAT_MIN_SECONDS = 0.02
 
@@ -35,21 +31,25 @@ class Identity:
     node_id: str
     pool: str
     backend: str = "aiprod"
+    capacity: int = 1
+    """Jobs at a time; an engine holds one model and one video."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What the engine looks like now."""
+    """What the node's source of videos looks like now."""
 
-    ready: Ready
-    peak_memory_bytes: int
+    device: str
+    models: tuple[str, ...]
+    memory_bytes: int
+    memory_bytes_used: int
 
 
 class Reports:
     """A Speaker, and the book of leases it speaks of."""
 
     def __init__(self, identity: Identity, condition: Callable[[], Condition], clock: Clock) -> None:
-        self.book: LeaseBook[Finished] = LeaseBook(CAPACITY)
+        self.book: LeaseBook[Finished] = LeaseBook(identity.capacity)
         self._identity = identity
         self._condition = condition
         self._clock = clock
@@ -87,17 +87,17 @@ class Reports:
             await self._answered.wait()
 
     def opening(self) -> WorkerMessage:
-        ready = self._condition().ready
+        now = self._condition()
         return WorkerMessage(
             register=Register(
                 node_id=self._identity.node_id,
                 pool=self._identity.pool,
-                device=ready.device,
-                memory_bytes=ready.memory_bytes,
-                models=[ready.model],
-                models_loaded=[ready.model],
+                device=now.device,
+                memory_bytes=now.memory_bytes,
+                models=now.models,
+                models_loaded=now.models,
                 backend=self._identity.backend,
-                capacity=CAPACITY,
+                capacity=self._identity.capacity,
                 leases=self._refs(),
             )
         )
@@ -146,8 +146,8 @@ class Reports:
     def _heartbeat(self) -> Heartbeat:
         return Heartbeat(
             leases=self._refs(),
-            memory_bytes_used=self._condition().peak_memory_bytes,
-            utilisation=len(self.book.running()) / CAPACITY,
+            memory_bytes_used=self._condition().memory_bytes_used,
+            utilisation=len(self.book.running()) / self._identity.capacity,
         )
 
     def _refs(self) -> list[LeaseRef]:

@@ -148,7 +148,8 @@ class Worker:
 
     def _discard(self, report: Finished) -> None:
         if report.HasField("artifact"):
-            self._spawn(self._workshop.artifacts.remove(report.artifact.key))
+            keys = [one.key for one in (report.artifact, *report.other_artifacts)]
+            self._spawn(self._workshop.artifacts.remove(keys))
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
