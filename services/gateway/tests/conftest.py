@@ -1,7 +1,7 @@
 """A running gateway on parts of its own: its consumer must not meet the events of other services' tests."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,14 +23,17 @@ from edgecore_contracts.cloudevents import Event
 from edgecore_contracts.errors import NotFound
 from edgecore_contracts.states import JobState, Reason
 from edgecore_contracts.topics import JOB_COMMANDS, JOB_EVENTS
+from edgecore_gateway.adapters import users
 from edgecore_gateway.adapters.keys import add_key
 from edgecore_gateway.adapters.tables import SCHEMA, schema
 from edgecore_gateway.bootstrap import build
 from edgecore_gateway.domain.api_keys import new_key
+from edgecore_gateway.domain.principal import ALL_SCOPES, Role, Scope
 from edgecore_gateway.settings import Settings
 from edgecore_runtime import kafka_clients, telemetry
 from edgecore_runtime.database import Database
 from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+from edgecore_runtime.embedded.ports import free_ports
 from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.ids import new_id
@@ -137,11 +140,14 @@ class House:
         await self.say(*(enveloped(message) for message in messages))
 
     @asynccontextmanager
-    async def new_caller(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def new_caller(
+        self, role: Role = Role.USER, scopes: Iterable[Scope] = ALL_SCOPES
+    ) -> AsyncIterator[httpx.AsyncClient]:
         """An HTTP client with the key of a user of its own."""
-        key = new_key()
+        key, user_id = new_key(), new_id("user")
         async with self.database.transaction() as session:
-            await add_key(session, new_id("user"), "A test", key)
+            await users.add(session, user_id, name="A test", role=role)
+            await add_key(session, user_id, "A test", key, scopes)
         headers = {"Authorization": f"Bearer {key.text}"}
         async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20) as client:
             yield client
@@ -191,7 +197,12 @@ async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) 
         lambda grpc_server: scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server(scheduler, grpc_server),
     )
     await server.start()
-    settings = settings_for(parts, folder, scheduler_address=f"127.0.0.1:{server.port}", key_cache=0)
+    # Where tests of previews put a stand-in; for the others that service is away.
+    addresses = {
+        "scheduler_address": f"127.0.0.1:{server.port}",
+        "preview_address": f"127.0.0.1:{free_ports(1)[0]}",
+    }
+    settings = settings_for(parts, folder, key_cache=0, **addresses)
     await schema.migrate(settings)
     service = build(settings)
     database = Database(settings.database_url, SCHEMA, 4)
@@ -225,9 +236,26 @@ async def new_job(client: httpx.AsyncClient, **fields: Any) -> str:
 
 
 @pytest.fixture(scope="session")
-def kit() -> SimpleNamespace:
+def kit(parts: EmbeddedParts) -> SimpleNamespace:
     """The functions above, for tests: pytest imports test files apart from one another."""
+
+    def settings_alone(folder: Path, **others: Any) -> Settings:
+        """Without a broker; the development user's secrets are in `folder`."""
+        values = {"kafka_bootstrap": f"127.0.0.1:{free_ports(1)[0]}"}
+        files = {"dev_key_file": str(folder / "key"), "dev_password_file": str(folder / "password")}
+        return settings_for(parts, folder, **values | files | others)
+
+    @asynccontextmanager
+    async def alone(settings: Settings) -> AsyncIterator[str]:
+        """The URL of a gateway with these settings."""
+        await schema.migrate(settings)
+        service = build(settings)
+        async with RunningService(service):
+            yield url_of(service)
+
     return SimpleNamespace(
+        alone=alone,
+        settings_alone=settings_alone,
         changed=changed,
         ended=ended,
         failed=failed,

@@ -115,7 +115,7 @@ async def test_another_content_type(client: httpx.AsyncClient, headers: dict[str
 
 
 async def test_an_unknown_format(client: httpx.AsyncClient) -> None:
-    problem = problem_of(await client.post(URL, params={"format": "webm"}, json=PROMPT), 422)
+    problem = problem_of(await client.post(URL, params={"format": "gif"}, json=PROMPT), 422)
     assert problem["errors"][0]["nearest"] == ["mp4"]
     problem_of(await client.post(URL, params={"format": "webm"}, json=PROMPT | {"formats": ["mp4"]}), 422)
 

@@ -12,9 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection
 
 from edgecore_gateway.adapters.tables import METADATA, SCHEMA, outbox, schema
 from edgecore_gateway.bootstrap import NAME, build
@@ -28,7 +25,7 @@ from edgecore_runtime.outbox import Outbox
 from edgecore_runtime.relay import Relay
 from edgecore_runtime.service import Background, RunningService, Service
 from edgecore_runtime.settings import table
-from edgecore_runtime.testing import eventually
+from edgecore_runtime.testing import eventually, schema_drift
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -140,18 +137,8 @@ async def test_the_migrations_make_the_tables_that_the_code_names(
     await schema.migrate(settings)
     database = Database(settings.database_url, SCHEMA, 3)
 
-    def differences(connection: Connection) -> list[Any]:
-        options = {
-            "include_schemas": True,
-            "include_name": lambda name, kind, _: kind != "schema" or name == SCHEMA,
-            "include_object": lambda _, name, kind, *__: (kind, name) != ("table", "alembic_version"),
-            "compare_type": True,
-        }
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), METADATA))
-
     try:
-        async with database.engine.connect() as connection:
-            assert await connection.run_sync(differences) == []
+        assert await schema_drift(database, METADATA) == []
     finally:
         await database.stop()
 

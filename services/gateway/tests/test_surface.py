@@ -1,5 +1,6 @@
 """What is around the API: refusals of the framework, documents, health, metrics, headers."""
 
+import re
 from typing import Any
 
 import httpx
@@ -49,13 +50,20 @@ async def test_the_openapi_document(client: httpx.AsyncClient) -> None:
     assert {"JobStatus", "JobPage", "TransitionList", "Problem"} <= document["components"]["schemas"].keys()
     assert "HTTPValidationError" not in str(document)
     assert document["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
-    assert document["security"] == [{"ApiKey": []}]
+    assert document["components"]["securitySchemes"]["Session"]["bearerFormat"] == "JWT"
+    assert document["security"] == [{"ApiKey": []}, {"Session": []}]
+    assert document["paths"]["/api/v1/auth/login"]["post"]["security"] == []
 
 
 async def test_pages_for_people(client: httpx.AsyncClient) -> None:
-    home = await client.get("/")
-    assert (home.status_code, "/docs" in home.text) == (200, True)
-    assert "default-src 'none'" in home.headers["content-security-policy"]
+    studio = await client.get("/")
+    assert (studio.status_code, "EDGECORE Studio" in studio.text) == (200, True)
+    assert "default-src 'none'" in studio.headers["content-security-policy"]
+    for path in re.findall(r'(?:src|href)="([^"]+)"', studio.text):
+        part = await client.get(path)
+        assert part.status_code == 200, path
+        unchanged = await client.get(path, headers={"If-None-Match": part.headers["etag"]})
+        assert unchanged.status_code == 304
     assert (await client.get("/docs")).status_code == 200
 
 

@@ -74,6 +74,98 @@ async def test_conditions(client: httpx.AsyncClient, url: str) -> None:
     assert (await client.get(url, headers=part | {"If-Range": '"older"'})).content == VIDEO
 
 
+async def delivered(house: Any, client: httpx.AsyncClient, kit: SimpleNamespace, folder: Path) -> dict[str, Any]:
+    """The status of a job with a webm, a ProRes and a thumbnail, whose files say what they are."""
+    job_id = await kit.new_job(client, formats=["webm", "prores"])
+    store, artifacts = ObjectStore(house.settings.object_store_url), []
+    for name, file, kind in (
+        ("webm", "video.webm", "video/webm"),
+        ("prores", "video.mov", "video/quicktime"),
+        ("thumbnail", "thumbnail.jpg", "image/jpeg"),
+    ):
+        (folder / file).write_bytes(name.encode())
+        key = f"jobs/{job_id}/1-1/{file}"
+        stored = await store.put(key, folder / file)
+        artifacts.append(
+            common_pb2.Artifact(
+                key=key, size_bytes=stored.size, sha256=stored.sha256, media_type=kind, format=name
+            )
+        )
+    changes = [kit.changed(job_id, version, artifacts[0]) for version in range(1, 6)]
+    changes[-1].other_artifacts.extend(artifacts[1:])
+    await house.tell(*changes)
+    status: dict[str, Any] = (await client.get(f"/api/v1/status/{job_id}?wait=20")).json()
+    assert status["state"] == "DELIVERED"
+    return status
+
+
+async def test_every_format_and_the_thumbnail(
+    house: Any, client: httpx.AsyncClient, kit: SimpleNamespace, tmp_path: Path
+) -> None:
+    status = await delivered(house, client, kit, tmp_path)
+    job_id = status["id"]
+    base = f"/api/v1/jobs/{job_id}"
+    assert status["spec"]["formats"] == ["webm", "prores"]
+    assert status["renditions"] == [
+        {"format": "webm", "url": f"{base}/video?format=webm", "size_bytes": 4, "media_type": "video/webm"},
+        {
+            "format": "prores",
+            "url": f"{base}/video?format=prores",
+            "size_bytes": 6,
+            "media_type": "video/quicktime",
+        },
+    ]
+    for url, name, suffix, kind in (
+        (status["video_url"], "webm", "webm", "video/webm"),
+        (status["renditions"][0]["url"], "webm", "webm", "video/webm"),
+        (status["renditions"][1]["url"], "prores", "mov", "video/quicktime"),
+        (status["thumbnail_url"], "thumbnail", "jpg", "image/jpeg"),
+    ):
+        answer = await client.get(url)
+        assert (answer.status_code, answer.text) == (200, name)
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["content-disposition"] == f'inline; filename="{job_id}.{suffix}"'
+        assert answer.headers["etag"] == f'"{hashlib.sha256(name.encode()).hexdigest()}"'
+        part = await client.get(url, headers={"Range": "bytes=1-2"})
+        assert (part.status_code, part.text) == (206, name[1:3])
+        assert (await client.head(url)).headers["content-length"] == str(len(name))
+
+
+async def test_a_format_that_was_not_asked_for(
+    house: Any, client: httpx.AsyncClient, stranger: httpx.AsyncClient, kit: SimpleNamespace, tmp_path: Path
+) -> None:
+    status = await delivered(house, client, kit, tmp_path)
+    url = f"/api/v1/jobs/{status['id']}/video"
+    missing = await client.get(url, params={"format": "mp4"})
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert "no mp4: it was made as webm, prores" in missing.json()["detail"]
+    unknown = await client.get(url, params={"format": "webmm"})
+    assert unknown.status_code == 422
+    assert unknown.json()["errors"] == [
+        {"field": "format", "rule": "must be one of mp4, webm, prores", "nearest": "webm"}
+    ]
+    for path in (status["renditions"][0]["url"], status["thumbnail_url"]):
+        assert (await stranger.get(path)).status_code == 404
+
+
+async def test_a_job_from_before_there_were_formats(client: httpx.AsyncClient, url: str) -> None:
+    status = (await client.get(f"/api/v1/status/{url.split('/')[-2]}")).json()
+    assert [one["format"] for one in status["renditions"]] == ["mp4"]
+    assert (await client.get(status["renditions"][0]["url"])).content == VIDEO
+    assert status["thumbnail_url"] is None
+    assert (await client.get(f"/api/v1/jobs/{status['id']}/thumbnail")).status_code == 404
+
+
+async def test_formats_travel_with_the_command(
+    house: Any, client: httpx.AsyncClient, kit: SimpleNamespace
+) -> None:
+    job_id = await kit.new_job(client, formats=["prores", "mp4"])
+    [command] = await house.commands(job_id)
+    assert list(command.message.spec.formats) == ["prores", "mp4"]
+    status = (await client.get(f"/api/v1/status/{job_id}")).json()
+    assert (status["renditions"], status["thumbnail_url"]) == ([], None)
+
+
 async def test_a_video_that_is_not_there_yet(client: httpx.AsyncClient, kit: SimpleNamespace) -> None:
     answer = await client.get(f"/api/v1/jobs/{await kit.new_job(client)}/video")
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")

@@ -66,8 +66,16 @@ async def add(session: AsyncSession, job: Job) -> None:
         "attempt": 0,
         "created_at": job.created_at,
         "updated_at": job.updated_at,
+        "reservation": job.reservation,
+        "cost_estimated": job.cost_estimated,
     }
     await session.execute(_INSERT_JOB, row)
+
+
+async def claimed(session: AsyncSession, user_id: str, key: str) -> tuple[str, bytes] | None:
+    """The job and the hash an idempotency key is bound to, None while it is free."""
+    bound = (await session.execute(_CLAIMED, {"user_id": user_id, "key": key})).one_or_none()
+    return (bound.job_id, bytes(bound.request_hash)) if bound else None
 
 
 async def claim_key(
@@ -136,6 +144,7 @@ async def apply_state(session: AsyncSession, change: StateChange) -> None:
             reason=change.reason,
             detail=change.detail,
             artifact=change.artifact,
+            other_artifacts=change.other_artifacts,
             updated_at=change.occurred_at,
             finished_at=over,
         )
@@ -207,9 +216,13 @@ def _job(row: Row[Any]) -> Job:
         reason=row.reason,
         detail=row.detail,
         artifact=row.artifact,
+        other_artifacts=row.other_artifacts or [],
         created_at=row.created_at,
         updated_at=row.updated_at,
         finished_at=row.finished_at,
+        reservation=row.reservation,
+        cost_estimated=row.cost_estimated,
+        cost_actual=row.cost_actual,
     )
 
 

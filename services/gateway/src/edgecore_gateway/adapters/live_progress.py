@@ -8,8 +8,8 @@ import grpc
 from edgecore.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
 from edgecore_contracts.states import JobState
 from edgecore_gateway.domain.job import Live
-from edgecore_runtime import grpc_client
 from edgecore_runtime.clock import Clock
+from edgecore_runtime.grpc_client import Peer
 
 CALL_SECONDS = 0.3
 KEEP_SECONDS = 0.1
@@ -20,30 +20,20 @@ KEPT_MOST = 10_000
 _AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNIMPLEMENTED}
 
 
-class LiveProgress:
+class LiveProgress(Peer):
     """Asks the scheduler at most once per job and KEEP_SECONDS, whoever and however many want to know."""
 
     def __init__(self, address: str, clock: Clock) -> None:
-        self._address = address
+        super().__init__(address)
         self._clock = clock
-        self._channel: grpc.aio.Channel | None = None
         self._kept: OrderedDict[str, tuple[float, Live | None]] = OrderedDict()
         self._calls: dict[str, asyncio.Task[Live | None]] = {}
         self._away_until = 0.0
 
-    async def start(self) -> None:
-        if self._address:
-            self._channel = grpc_client.channel(self._address)
-
     async def stop(self) -> None:
         for call in self._calls.values():
             call.cancel()
-        if self._channel is not None:
-            await self._channel.close()
-
-    async def wait_failed(self) -> None:
-        """The channel mends itself."""
-        await asyncio.Event().wait()
+        await super().stop()
 
     async def of(self, job_id: str) -> Live | None:
         """Where the job stands, at most KEEP_SECONDS old, or as it last stood while the scheduler is away."""

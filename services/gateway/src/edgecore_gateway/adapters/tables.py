@@ -1,8 +1,11 @@
 """The gateway's schema. Identifiers sort by creation time, so they are compared byte by byte."""
 
 from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -12,7 +15,7 @@ from sqlalchemy import (
     Text,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from edgecore_runtime.database import metadata
 from edgecore_runtime.migrations import folder
@@ -33,18 +36,75 @@ def _time(name: str, *, required: bool = False, now: bool = False) -> "Column[ob
 
 
 users = Table(
-    "users", METADATA, Column("id", _id(), primary_key=True), Column("name", String(200), nullable=False)
+    "users",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("email", String(320), unique=True),
+    Column("role", String(20), nullable=False, server_default="user"),
+    Column("password_hash", String(200)),
+    _time("created_at", now=True),
+    _time("disabled_at"),
+    CheckConstraint("email = lower(email)", name="email_lower"),
 )
 
 api_keys = Table(
     "api_keys",
     METADATA,
     Column("hash", LargeBinary, primary_key=True),
+    Column("id", _id(), nullable=False, unique=True),
     Column("user_id", _id(), ForeignKey("gateway.users.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("scopes", ARRAY(String(20)), nullable=False),
     Column("shown", String(20), nullable=False),
     _time("created_at", now=True),
     _time("revoked_at"),
     Index("ix_api_keys_user_id", "user_id"),
+)
+
+# One sign-in: the family of refresh tokens that follow from it, of which the newest alone is unused.
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("user_id", _id(), ForeignKey("gateway.users.id"), nullable=False),
+    _time("created_at", required=True),
+    _time("expires_at", required=True),
+    _time("revoked_at"),
+    Index("ix_sessions_user_id", "user_id"),
+    Index("ix_sessions_expires_at", "expires_at"),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    METADATA,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("session_id", _id(), ForeignKey("gateway.sessions.id", ondelete="CASCADE"), nullable=False),
+    _time("created_at", required=True),
+    _time("used_at"),
+    Index("ix_refresh_tokens_session_id", "session_id"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("private_key", LargeBinary, nullable=False),
+    _time("created_at", required=True),
+)
+
+# No foreign keys: what is written here outlives what it names.
+audit = Table(
+    "audit",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("actor", _id()),
+    Column("action", String(40), nullable=False),
+    Column("target", String(320), nullable=False),
+    Column("outcome", String(20), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("detail", JSONB, nullable=False),
+    _time("occurred_at", required=True),
 )
 
 # user_id has no foreign key: every insert would lock the user's row, and many at once make multixacts of it.
@@ -61,10 +121,14 @@ jobs = Table(
     Column("reason", String(40)),
     Column("detail", Text),
     Column("artifact", JSONB(none_as_null=True)),
+    Column("other_artifacts", JSONB(none_as_null=True)),
     _time("created_at", required=True),
     _time("updated_at", required=True),
     _time("finished_at"),
     _time("cancel_requested_at"),
+    Column("reservation", String(20), nullable=False, server_default="none"),
+    Column("cost_estimated", BigInteger),
+    Column("cost_actual", BigInteger),
 )
 Index("ix_jobs_user_id_id", jobs.c.user_id, jobs.c.id.desc())
 
@@ -95,6 +159,19 @@ attempts = Table(
     _time("started_at"),
     _time("finished_at"),
     Column("measurements", JSONB(none_as_null=True)),
+)
+
+# The lines of cost's ledger; the sum stands in the job's row.
+job_costs = Table(
+    "job_costs",
+    METADATA,
+    Column("job_id", _id(), ForeignKey("gateway.jobs.id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(20), primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("quantity", Float, nullable=False),
+    Column("price_id", Text, nullable=False),
+    _time("occurred_at", required=True),
 )
 
 # job_id has no foreign key: this row is written first, so that a concurrent repetition waits here.

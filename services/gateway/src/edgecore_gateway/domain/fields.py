@@ -4,11 +4,20 @@ that it breaks and the nearest value that would be accepted, where there is one.
 
 import difflib
 import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
+
+from edgecore_contracts.money import MICROS
+from edgecore_contracts.money import text as text_of_money
 
 METADATA_PAIRS = 16
 METADATA_CHARACTERS = 512
+MONEY_MOST = 1_000_000
+"""USD; more for one job or month is a slip."""
+
+_AMOUNT = re.compile(r"-?\d{1,12}(\.\d{1,12})?", re.ASCII)
 
 
 class Refused(ValueError):
@@ -69,6 +78,24 @@ def frames_of_seconds(value: Any, fps: float, step: int, low: int, high: int) ->
     if not low <= count <= high:
         raise Refused(rule, round((low if count < low else high) / fps, 3))
     return count
+
+
+def money(value: Any) -> int:
+    """Micros of USD from a number or from text such as "1.25"; at most 6 decimals, at most MONEY_MOST USD."""
+    rule = f"must be an amount in USD from 0 to {MONEY_MOST}, a string or a number, with at most 6 decimals"
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Refused(rule)
+    if isinstance(value, str) and not _AMOUNT.fullmatch(value):
+        raise Refused(rule)
+    amount = Decimal(str(value)) if not isinstance(value, int) else Decimal(min(max(value, -1), MONEY_MOST + 1))
+    if not amount.is_finite():
+        raise Refused(rule)
+    if not 0 <= amount <= MONEY_MOST:
+        raise Refused(rule, "0.000000" if amount < 0 else f"{MONEY_MOST}.000000")
+    exact = amount * MICROS
+    if exact != (micros := int(exact.to_integral_value())):
+        raise Refused(rule, text_of_money(micros))
+    return micros
 
 
 def text(value: Any, low: int, high: int) -> str:

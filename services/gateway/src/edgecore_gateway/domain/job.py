@@ -1,9 +1,10 @@
 """A job as the gateway knows it, and how a caller sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from edgecore_contracts.money import text
 from edgecore_contracts.states import LEASED, JobState
 
 PROGRESS = {
@@ -17,6 +18,8 @@ PROGRESS = {
     JobState.CANCELLED: 1.0,
 }
 """How far a job is when nothing but its state is known."""
+
+DEFAULT_FORMAT, THUMBNAIL = "mp4", "thumbnail"
 
 SAMPLING_SHARE = 0.85
 FINALIZING_PROGRESS = {"decoding": 0.92, "encoding": 0.95, "uploading": 0.98}
@@ -65,6 +68,31 @@ class Job:
     updated_at: datetime
     finished_at: datetime | None
     attempts: tuple[Attempt, ...] = ()
+    reservation: str = "none"
+    cost_estimated: int | None = None  # micros, as the next one
+    cost_actual: int | None = None
+    other_artifacts: list[dict[str, Any]] = field(default_factory=list)
+
+    def file(self, name: str | None) -> dict[str, Any] | None:
+        """The artifact of a delivered job in a format, or the thumbnail; without a name the first format's."""
+        if self.state is not JobState.DELIVERED or self.artifact is None:
+            return None
+        if name is None:
+            return self.artifact
+        every = [self.artifact, *self.other_artifacts]
+        return next((one for one in every if format_of(one) == name), None)
+
+    @property
+    def renditions(self) -> list[dict[str, Any]]:
+        """The artifacts that are videos, in the order asked for; none before the job is delivered."""
+        if self.state is not JobState.DELIVERED or self.artifact is None:
+            return []
+        return [one for one in (self.artifact, *self.other_artifacts) if format_of(one) != THUMBNAIL]
+
+
+def format_of(artifact: dict[str, Any]) -> str:
+    """Before there were several formats nothing named the only one."""
+    return artifact.get("format") or DEFAULT_FORMAT
 
 
 def status(job: Job, live: Live | None = None) -> dict[str, Any]:
@@ -90,6 +118,10 @@ def status(job: Job, live: Live | None = None) -> dict[str, Any]:
         "attempts": [_attempt(one) for one in job.attempts],
         "error": {"code": job.reason, "message": job.detail} if job.state is JobState.ERROR else None,
         "video_url": f"/api/v1/jobs/{job.id}/video" if job.state is JobState.DELIVERED else None,
+        "renditions": [_rendition(job.id, one) for one in job.renditions],
+        "thumbnail_url": f"/api/v1/jobs/{job.id}/thumbnail" if job.file(THUMBNAIL) else None,
+        "cost_estimated": None if job.cost_estimated is None else text(job.cost_estimated),
+        "cost_actual": None if job.cost_actual is None else text(job.cost_actual),
         "status_url": f"/api/v1/status/{job.id}",
         "spec": job.spec,
         "metadata": job.metadata,
@@ -116,6 +148,16 @@ def has_live(state: JobState) -> bool:
 def moment(time: datetime | None) -> str | None:
     """RFC 3339 in UTC, milliseconds."""
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time else None
+
+
+def _rendition(job_id: str, artifact: dict[str, Any]) -> dict[str, Any]:
+    name = format_of(artifact)
+    return {
+        "format": name,
+        "url": f"/api/v1/jobs/{job_id}/video?format={name}",
+        "size_bytes": artifact["size_bytes"],
+        "media_type": artifact["media_type"],
+    }
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class StateChange:
     attempt: int
     node: str
     artifact: dict[str, Any] | None
+    other_artifacts: list[dict[str, Any]] | None
     occurred_at: datetime
 
     @property
@@ -73,6 +74,9 @@ def state_change(message: events_pb2.JobStateChanged, sent_at: datetime) -> Stat
         attempt=message.attempt,
         node=_text(message.node_id),
         artifact=_artifact(message.artifact) if to_state is JobState.DELIVERED else None,
+        other_artifacts=[_artifact(one) for one in message.other_artifacts]
+        if to_state is JobState.DELIVERED
+        else None,
         occurred_at=_time(message.occurred_at, sent_at),
     )
 

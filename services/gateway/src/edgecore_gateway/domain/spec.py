@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgecore.common.v1 import common_pb2
+from edgecore_contracts.money import text
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,16 @@ class JobSpec:
     seed: int
     formats: tuple[str, ...]
     metadata: dict[str, str]
+    # The choice of the model was left to us, so that a paid provider may be the last resort.
+    fallback: bool = True
+    # The most the caller wants to pay, in micros; None: the budget decides.
+    max_cost: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the metadata, which is the caller's own, as JSON values."""
-        values = vars(self) | {"formats": list(self.formats)}
-        del values["metadata"]
+        limit = None if self.max_cost is None else text(self.max_cost)
+        values = vars(self) | {"formats": list(self.formats), "max_cost": limit}
+        del values["metadata"], values["fallback"]
         return values
 
     def to_proto(self) -> common_pb2.GenerationSpec:
@@ -41,4 +47,5 @@ class JobSpec:
             steps=self.steps,
             guidance=self.guidance,
             seed=self.seed,
+            formats=self.formats,
         )

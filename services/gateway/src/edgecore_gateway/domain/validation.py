@@ -15,18 +15,19 @@ from edgecore_gateway.domain.spec import JobSpec
 
 FPS_MIN, FPS_MAX = 1.0, 60.0
 SEED_MAX = 2**63 - 1
-FORMATS = ("mp4",)
+FORMATS = ("mp4", "webm", "prores")
+DEFAULT_FORMATS = ("mp4",)
 UNKNOWN_SHOWN = 10
 """How many unknown fields one answer names: the rest would only make it long."""
 
 FIELDS = (
     "prompt", "negative_prompt", "model", "width", "height", "frames", "seconds", "fps", "steps", "guidance",
-    "seed", "formats", "metadata",
+    "seed", "formats", "metadata", "max_cost",
 )  # fmt: skip
 """What a request may say."""
 
 UNSUPPORTED = (
-    "image", "adapters", "flow_guidance", "audio", "webhook_url", "deadline", "max_cost", "priority",
+    "image", "adapters", "flow_guidance", "audio", "webhook_url", "deadline", "priority",
 )  # fmt: skip
 """What the contract knows and no model here can do yet."""
 
@@ -61,8 +62,10 @@ def validate(body: Any, models: Mapping[str, ModelRules], seed: int) -> JobSpec:
             default=rules.default_guidance,
         ),
         seed=request.take("seed", lambda v: fields.integer(v, 0, SEED_MAX), default=seed),
-        formats=request.take("formats", lambda v: fields.choices(v, FORMATS), default=FORMATS),
+        formats=request.take("formats", lambda v: fields.choices(v, FORMATS), default=DEFAULT_FORMATS),
         metadata=request.take("metadata", fields.pairs, default={}),
+        fallback=request.values.get("model", AUTO) == AUTO,
+        max_cost=request.take("max_cost", fields.money, default=None),
     )
     if "prompt" not in request.values:
         request.problems.insert(0, FieldProblem("prompt", "is required"))

@@ -5,17 +5,44 @@ from typing import Any
 from fastapi import FastAPI
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 
-from edgecore_gateway.entrypoints import generate, home, jobs, problems, video
-from edgecore_gateway.entrypoints.caller import SCHEME
+from edgecore_gateway.entrypoints import (
+    admin,
+    analytics,
+    auth,
+    budgets,
+    decisions,
+    estimate,
+    fleet,
+    generate,
+    jobs,
+    keys,
+    preview,
+    preview_page,
+    problems,
+    studio,
+    video,
+)
+from edgecore_gateway.entrypoints.caller import SCHEMES
 from edgecore_gateway.entrypoints.edge import Edge
 from edgecore_gateway.entrypoints.parts import Parts
 from edgecore_gateway.entrypoints.schemas import Problem
+from edgecore_runtime.health import Health
 
 UNTRACED = "/health,/metrics,/docs,/openapi.json"
 
 
 def create_app(parts: Parts) -> FastAPI:
     """The app of one gateway."""
+    app = with_routes(parts.health)
+    app.state.parts = parts
+    problems.install(app)
+    app.add_middleware(Edge)
+    FastAPIInstrumentor.instrument_app(app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"])
+    return app
+
+
+def with_routes(health: Health) -> FastAPI:
+    """Every route and its description, without what answers them."""
     app = FastAPI(
         title="EDGECORE",
         version="1",
@@ -23,14 +50,24 @@ def create_app(parts: Parts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.parts = parts
-    problems.install(app)
-    for routes in (generate.router, jobs.router, video.router):
+    for routes in (
+        generate.router,
+        jobs.router,
+        decisions.router,
+        fleet.router,
+        video.router,
+        auth.router,
+        keys.router,
+        admin.router,
+        analytics.router,
+        estimate.router,
+        budgets.router,
+        preview.router,
+        preview_page.router,
+    ):
         app.include_router(routes)
-    app.include_router(parts.health.router())
-    app.include_router(home.router)
-    app.add_middleware(Edge)
-    FastAPIInstrumentor.instrument_app(app, excluded_urls=UNTRACED, exclude_spans=["receive", "send"])
+    app.include_router(health.router())
+    app.include_router(studio.router)
     _complete_openapi(app)
     return app
 
@@ -46,8 +83,8 @@ def _complete_openapi(app: FastAPI) -> None:
             components["schemas"].pop(name, None)
         problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         components["schemas"].update(problem.pop("$defs", {}), Problem=problem)
-        components["securitySchemes"] = {"ApiKey": SCHEME}
-        document["security"] = [{"ApiKey": []}]
+        components["securitySchemes"] = SCHEMES
+        document["security"] = [{name: []} for name in SCHEMES]
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]

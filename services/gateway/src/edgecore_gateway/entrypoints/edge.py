@@ -7,6 +7,7 @@ from prometheus_client import Counter, Histogram
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edgecore_gateway.domain.window import Reading
 from edgecore_gateway.entrypoints import problems
 
 requests = Counter("edgecore_http_requests_total", "Requests answered", ["method", "route", "status"])
@@ -23,6 +24,8 @@ SECURITY_HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
+RATE = "rate"
+"""Where the request's state holds the Reading of the limit that it was counted against."""
 CLIENT_GONE = 499
 """What the metrics call an answer that nobody was there to take."""
 
@@ -44,7 +47,12 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *SECURITY_HEADERS, *_trace_header()]
+                message["headers"] = [
+                    *message["headers"],
+                    *SECURITY_HEADERS,
+                    *_rate_headers(scope),
+                    *_trace_header(),
+                ]
             await send(message)
 
         try:
@@ -60,6 +68,14 @@ class Edge:
             route = getattr(scope.get("route"), "path", "unknown")
             requests.labels(method, route, str(status)).inc()
             seconds.labels(method, route).observe(time.perf_counter() - started)
+
+
+def _rate_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What the caller's limit says, once it was asked."""
+    reading: Reading | None = scope.get("state", {}).get(RATE)
+    if reading is None:
+        return []
+    return [(name.lower().encode(), value.encode()) for name, value in reading.headers().items()]
 
 
 def _trace_header() -> list[tuple[bytes, bytes]]:

@@ -1,19 +1,21 @@
-"""What the scheduler decided: job events become the gateway's projection."""
+"""What the scheduler decided and what cost posted: events become the gateway's projection."""
 
 from sqlalchemy import event as orm_event
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from edgecore.cost.v1.events_pb2 import BudgetExhausted, CostPosted, ReservationDecided
 from edgecore.jobs.v1 import events_pb2
 from edgecore_contracts.cloudevents import Event
-from edgecore_gateway.adapters import jobs
+from edgecore_gateway.adapters import costs, jobs
 from edgecore_gateway.adapters.jobs import UnknownJob
+from edgecore_gateway.domain.costs import cost_line, reservation_change
 from edgecore_gateway.domain.projection import Unreadable, attempt_end, state_change
 from edgecore_gateway.entrypoints.watch import Watch
 from edgecore_runtime.consumer import PermanentFailure
 
 
 class Projector:
-    """Handles `edgecore.job-events.v1`, and wakes those who wait for the job."""
+    """Handles `edgecore.job-events.v1` and `edgecore.cost-events.v1`, and wakes those who wait for the job."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -26,6 +28,12 @@ class Projector:
                 await jobs.apply_state(session, state_change(message, event.time))
             elif isinstance(message, events_pb2.AttemptFinished):
                 await jobs.apply_attempt_end(session, attempt_end(message, event.time))
+            elif isinstance(message, CostPosted):
+                await costs.apply_line(session, cost_line(message, event.time))
+            elif isinstance(message, ReservationDecided):
+                await costs.apply_reservation(session, reservation_change(message))
+            elif isinstance(message, BudgetExhausted):
+                return  # of a user, and no job: whoever asks for the next job is told
             else:
                 raise PermanentFailure(f"the gateway has no use for {event.type}")
         except (Unreadable, UnknownJob) as error:

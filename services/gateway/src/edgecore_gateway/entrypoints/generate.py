@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import secrets
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,9 +12,11 @@ from fastapi.responses import JSONResponse
 
 from edgecore.jobs.v1.commands_pb2 import GenerateVideo
 from edgecore_contracts.cloudevents import timestamp
-from edgecore_contracts.errors import Conflict, FieldProblem, InvalidInput
+from edgecore_contracts.errors import BudgetExhausted, Conflict, FieldProblem, InvalidInput
 from edgecore_contracts.models import DEFAULT_MODEL, MODELS
+from edgecore_contracts.money import usd
 from edgecore_gateway.adapters import jobs
+from edgecore_gateway.domain.costs import Reservation, ReservationState
 from edgecore_gateway.domain.job import Job, status
 from edgecore_gateway.domain.spec import JobSpec
 from edgecore_gateway.domain.validation import validate
@@ -73,7 +76,14 @@ async def generate(
     body = _with_format(await read_json(request, parts.settings.max_body_bytes), format)
     spec = validate(body, MODELS, secrets.randbits(63))
     job = jobs.accepted(new_id("job"), caller, spec, parts.clock.now())
-    earlier = await _store(parts, job, spec, key, body)
+    claim = Claim(key, _digest(body)) if key is not None else None
+    earlier = await _repeated(parts, caller, claim) if claim else None
+    if earlier is None:
+        reservation = await parts.costs.reserve(job.id, caller, spec)
+        if reservation.state is ReservationState.DECLINED:
+            raise BudgetExhausted(reservation.detail)
+        job = replace(job, reservation=reservation.state, cost_estimated=reservation.estimate)
+        earlier = await _store(parts, job, spec, reservation, claim)
     if earlier is None:
         log.info("job accepted", job_id=job.id, user_id=caller)
         current = status(job)
@@ -84,19 +94,54 @@ async def generate(
     return _answer(current, replayed=earlier is not None, waited=wait)
 
 
-async def _store(parts: Parts, job: Job, spec: JobSpec, key: str | None, body: Any) -> str | None:
-    """Job and command, or neither. The id of the earlier job when the idempotency key was used; Conflict."""
+@dataclass(frozen=True)
+class Claim:
+    """An idempotency key, and the SHA-256 of the request that it stands for."""
+
+    key: str
+    digest: bytes
+
+    def same(self, bound: tuple[str, bytes]) -> str:
+        """The id of the job that the key is bound to. Raises Conflict when it stands for another request."""
+        job_id, digest = bound
+        if digest != self.digest:
+            raise Conflict("this Idempotency-Key was used for another request")
+        return job_id
+
+
+def _digest(body: Any) -> bytes:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
+
+
+async def _repeated(parts: Parts, user_id: str, claim: Claim) -> str | None:
+    """The earlier job, looked for before money is set aside for another one. Raises Conflict."""
+    async with parts.database.reading() as session:
+        bound = await jobs.claimed(session, user_id, claim.key)
+    return claim.same(bound) if bound is not None else None
+
+
+async def _store(
+    parts: Parts, job: Job, spec: JobSpec, reservation: Reservation, claim: Claim | None
+) -> str | None:
+    """Job and command, or neither. The id of the earlier job when the idempotency key was used; Conflict.
+
+    What was reserved for a job that is not stored is nobody's: cost releases it after a while.
+    """
     async with parts.database.transaction() as session:
-        if key is not None:
-            digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
-            bound = await jobs.claim_key(session, job.user_id, key, job.id, digest)
+        if claim is not None:
+            bound = await jobs.claim_key(session, job.user_id, claim.key, job.id, claim.digest)
             if bound is not None:
-                if bound[1] != digest:
-                    raise Conflict("this Idempotency-Key was used for another request")
-                return bound[0]
+                return claim.same(bound)
         await jobs.add(session, job)
         command = GenerateVideo(
-            job_id=job.id, user_id=job.user_id, spec=spec.to_proto(), accepted_at=timestamp(job.created_at)
+            job_id=job.id,
+            user_id=job.user_id,
+            spec=spec.to_proto(),
+            accepted_at=timestamp(job.created_at),
+            reservation=reservation.state.to_proto(),
+            quotes=reservation.quotes,
+            fallback=spec.fallback,
+            max_cost=None if spec.max_cost is None else usd(spec.max_cost),
         )
         await parts.outbox.add(session, command, job.id)
     return None

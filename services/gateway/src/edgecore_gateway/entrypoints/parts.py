@@ -5,8 +5,16 @@ from typing import cast
 
 from fastapi import Request
 
+from edgecore_gateway.adapters.analytics_client import AnalyticsClient
+from edgecore_gateway.adapters.cost_client import CostClient
 from edgecore_gateway.adapters.keys import Keys
 from edgecore_gateway.adapters.live_progress import LiveProgress
+from edgecore_gateway.adapters.password_hashes import PasswordHashes
+from edgecore_gateway.adapters.preview_client import PreviewClient
+from edgecore_gateway.adapters.rate_limits import RateLimits
+from edgecore_gateway.adapters.scheduler_client import SchedulerClient
+from edgecore_gateway.adapters.sessions import Sessions
+from edgecore_gateway.adapters.signing_keys import SigningKeys
 from edgecore_gateway.entrypoints.watch import Watch
 from edgecore_gateway.settings import Settings
 from edgecore_runtime.clock import Clock
@@ -23,7 +31,15 @@ class Parts:
     database: Database
     outbox: Outbox
     keys: Keys
+    sessions: Sessions
+    signing_keys: SigningKeys
+    passwords: PasswordHashes
+    rates: RateLimits
     live: LiveProgress
+    scheduler: SchedulerClient
+    preview: PreviewClient
+    analytics: AnalyticsClient
+    costs: CostClient
     store: ObjectStore
     watch: Watch
     health: Health

@@ -10,6 +10,7 @@ from opentelemetry import trace
 from starlette.exceptions import HTTPException
 
 from edgecore_contracts.errors import (
+    BudgetExhausted,
     EdgecoreError,
     FieldProblem,
     Internal,
@@ -18,6 +19,7 @@ from edgecore_contracts.errors import (
     Unavailable,
 )
 from edgecore_gateway.domain.json_body import printable
+from edgecore_gateway.domain.window import TooMany
 from edgecore_runtime import logs
 from edgecore_runtime.database import is_transient
 from edgecore_runtime.http import problem
@@ -49,8 +51,12 @@ def unexpected(error: Exception) -> Response:
 def answer(error: EdgecoreError) -> Response:
     if isinstance(error, Unauthenticated):
         return problem(error, {"WWW-Authenticate": 'Bearer realm="edgecore"'})
+    if isinstance(error, BudgetExhausted):
+        return problem(error, {"x-should-retry": "false"})
     if isinstance(error, Unavailable):
         return problem(error, {"Retry-After": RETRY_SECONDS})
+    if isinstance(error, TooMany):
+        return problem(error, {"Retry-After": str(error.retry_after_seconds)})
     return problem(error)
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func
 
+from edgecore_gateway.adapters import audit, sessions
 from edgecore_gateway.adapters.tables import idempotency
 from edgecore_runtime import logs
 from edgecore_runtime.database import Database, is_transient
@@ -31,3 +32,5 @@ async def prune(database: Database) -> None:
     async with database.transaction() as session:
         old = idempotency.c.created_at < func.clock_timestamp() - IDEMPOTENCY_RETENTION
         await session.execute(delete(idempotency).where(old))
+        await sessions.prune(session)
+        await audit.prune(session)

@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 
 from edgecore_contracts.models import AUTO, MODELS, ModelRules
 from edgecore_contracts.states import JobState
-from edgecore_gateway.domain.fields import METADATA_CHARACTERS, METADATA_PAIRS
-from edgecore_gateway.domain.validation import FORMATS, FPS_MAX, FPS_MIN, SEED_MAX
+from edgecore_gateway.domain.fields import METADATA_CHARACTERS, METADATA_PAIRS, MONEY_MOST
+from edgecore_gateway.domain.validation import DEFAULT_FORMATS, FORMATS, FPS_MAX, FPS_MIN, SEED_MAX
 
 
 class AttemptView(BaseModel):
@@ -25,6 +25,13 @@ class ErrorView(BaseModel):
     message: str
 
 
+class RenditionView(BaseModel):
+    format: str
+    url: str
+    size_bytes: int
+    media_type: str
+
+
 class JobStatus(BaseModel):
     """Everything about a job that its owner may want to know."""
 
@@ -40,6 +47,10 @@ class JobStatus(BaseModel):
     attempts: list[AttemptView]
     error: ErrorView | None
     video_url: str | None
+    cost_estimated: str | None = Field(description="USD, 6 decimals; null while nobody has estimated it")
+    cost_actual: str | None = Field(description="USD, what is billed so far; null while there is nothing")
+    renditions: list[RenditionView] = Field(description="every format of the video, in the order asked for")
+    thumbnail_url: str | None
     status_url: str
     spec: dict[str, Any] = Field(description="what will be, or was, generated: every default filled in")
     metadata: dict[str, str]
@@ -88,12 +99,15 @@ class Problem(BaseModel):
 
 _MEANINGS = {
     400: "The body is not JSON",
-    401: "No valid API key",
+    401: "No valid API key or access token",
+    402: "Your budget, or max_cost, does not cover it",
+    403: "The key's scopes, or the user's role, do not allow it",
     404: "No such job of yours",
     409: "The state does not allow it",
     413: "The body is too large",
     415: "The body is not application/json",
     422: "A value breaks a rule; `errors` says which and what would be accepted",
+    429: "Over the rate; Retry-After says when to try again",
     503: "The database is away; Retry-After says when to try again",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -145,7 +159,12 @@ def request_schema(rules: ModelRules) -> dict[str, Any]:
             "items": {"type": "string", "enum": list(FORMATS)},
             "minItems": 1,
             "uniqueItems": True,
-            "default": list(FORMATS),
+            "default": list(DEFAULT_FORMATS),
+            "description": "files to make, the first one is the job's video",
+        },
+        "max_cost": {
+            "type": ["string", "number"],
+            "description": f"USD, at most 6 decimals, 0 to {MONEY_MOST}; dearer jobs are refused with 402",
         },
         "metadata": {
             "type": "object",
