@@ -1,4 +1,5 @@
-"""One prompt in, one video out: starts the local stack, submits, shows progress, saves and checks the video.
+"""One prompt in, one video out: starts the local stack, estimates, submits, shows the frames as they come, saves
+the video in three formats, checks it, and shows what it cost and why it ran where it ran.
 
 `make demo PROMPT="a blue heart moving up" OUT=heart.mp4`
 """
@@ -8,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from edgecore_aiprod.detector import Reading, detect
-from edgecore_cli.process import StackFailed, stack_process
+from edgecore_cli.process import StackFailed, StackProcess, stack_process
+
+FORMATS = ("mp4", "webm", "prores")
 
 console = Console()
 
@@ -68,19 +71,45 @@ def main() -> None:
         seen = detect(frames)
     console.print(f"\n[bold]{arguments.out}[/bold]: {describe(frames, seen)}")
     phases.show()
+    console.print("The same in a browser: [bold]edgecore up[/bold], then open the link called Studio.")
 
 
 def run(prompt: str, out: Path, directory: Path, phases: Phases) -> None:
-    """Start the stack, generate, stop the stack."""
+    """Start the stack, do what a user does, stop the stack."""
     before = time.monotonic()
     with stack_process(directory) as stack:
         phases.seconds["start of the stack"] = time.monotonic() - before
-        environment = os.environ | {"EDGECORE_URL": stack.url, "EDGECORE_API_KEY": stack.api_key}
-        command = [sys.executable, "-m", "edgecore_cli", "generate", prompt, "-o", str(out)]
+        edgecore = Command(stack)
+        console.rule("what it would cost")
+        edgecore.run("estimate", prompt)
+        console.rule("the model at work")
         with phases.timed("generation"):
-            subprocess.run(command, env=environment, check=True)  # noqa: S603
+            job = edgecore.read("generate", prompt, "--no-wait", *[f"--format={name}" for name in FORMATS])
+            edgecore.run("watch", job)
+        console.rule("what came of it")
+        with phases.timed("download"):
+            edgecore.run("download", job, "-o", str(out))
+        edgecore.run("cost", job)
+        edgecore.run("decisions", job)
         before = time.monotonic()
     phases.seconds["stop of the stack"] = time.monotonic() - before
+
+
+class Command:
+    """`edgecore`, talking to one stack."""
+
+    def __init__(self, stack: StackProcess) -> None:
+        self._environment = os.environ | {"EDGECORE_URL": stack.url, "EDGECORE_API_KEY": stack.api_key}
+
+    def run(self, *words: str) -> None:
+        self._call(words, None)
+
+    def read(self, *words: str) -> str:
+        return self._call(words, subprocess.PIPE).stdout.strip()
+
+    def _call(self, words: Sequence[str], output: int | None) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "edgecore_cli", *words]
+        return subprocess.run(command, env=self._environment, stdout=output, check=True, text=True)  # noqa: S603
 
 
 def describe(frames: np.ndarray, seen: Reading) -> str:

@@ -4,29 +4,32 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
+from edgecore_cli.layout import SERVICES
 from edgecore_cli.record import Record
 from edgecore_runtime.testing import eventually
 
 START_DEADLINE_S = 60.0
 END_DEADLINE_S = 60.0
-SERVICES = ("gateway", "scheduler", "inference")
 
 
 class Up:
     """One run of `edgecore up`, with its output in files."""
 
-    def __init__(self, directory: Path, home: Path, port: str, faults: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, home: Path, port: str, options: Sequence[str], faults: dict[str, str]
+    ) -> None:
         self.directory = directory
         self._output = home / "up.out"
         self._errors = home / "up.err"
         path = os.pathsep.join([str(home), os.environ.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "edgecore_cli", "up", "--directory", str(directory), "--port", port]
+        command += options
         with self._output.open("w") as output, self._errors.open("w") as errors:
             self.process = subprocess.Popen(
                 command, env={**os.environ, "PYTHONPATH": path, **faults}, stdout=output, stderr=errors
@@ -92,9 +95,9 @@ def run_up(tmp_path: Path, home: Path) -> Iterator[Callable[..., Up]]:
     """Starts `edgecore up`; whatever still runs at the end of the test is ended."""
     runs: list[Up] = []
 
-    def run(port: str = "0", **faults: str) -> Up:
+    def run(port: str = "0", options: Sequence[str] = (), **faults: str) -> Up:
         environment = {f"EDGECORE_STANDIN_{name.upper()}": fault for name, fault in faults.items()}
-        runs.append(Up(tmp_path / "var", home, port, environment))
+        runs.append(Up(tmp_path / "var", home, port, options, environment))
         return runs[-1]
 
     yield run

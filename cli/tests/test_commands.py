@@ -24,6 +24,37 @@ STEPS = [
 ]
 VIDEO = b"not really a video" * 1000
 
+API_KEY = {
+    "id": "key_1",
+    "name": "build",
+    "scopes": ["read"],
+    "shown": "edge_abcde",
+    "created_at": "2026-11-20T10:00Z",
+}
+
+
+NODE = {
+    "id": "local-0",
+    "pool": "local",
+    "backend": "aiprod",
+    "device": "cpu",
+    "models": ["aiprod-nano"],
+    "capacity": 2,
+    "running": 1,
+    "connected": True,
+    "draining": False,
+}
+DECISION = {
+    "number": 1,
+    "attempt": 1,
+    "backend": "runway",
+    "node": None,
+    "verdict": "filtered",
+    "code": "no_quote",
+    "detail": "nobody said what runway would cost",
+    "decided_at": "2026-11-20T10:00:00Z",
+}
+
 
 class Api(ThreadingHTTPServer):
     """One job that is further along at every look."""
@@ -52,6 +83,12 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, self.server.job())
         elif self.path.startswith("/api/v1/jobs?"):
             self.answer(200, {"data": [self.server.job()], "has_more": False, "next": None})
+        elif self.path == "/api/v1/keys":
+            self.answer(200, {"data": [API_KEY]})
+        elif self.path == "/api/v1/nodes":
+            self.answer(200, {"data": [NODE]})
+        elif self.path == "/api/v1/jobs/job-1/decisions":
+            self.answer(200, {"data": [DECISION]})
         elif self.path == "/api/v1/jobs/job-1/video":
             self.reply(200, VIDEO)
         else:
@@ -60,13 +97,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
         self.server.submitted.append(body)
-        if self.path.endswith("/cancel"):
+        if self.path == "/api/v1/keys":
+            self.answer(201, API_KEY | {"scopes": body.get("scopes", ["generate", "read"]), "key": "edge_secret"})
+        elif self.path == "/api/v1/nodes/local-0/drain":
+            self.answer(200, NODE | {"draining": body["drain"]})
+        elif self.path.endswith("/cancel"):
             self.answer(202, {"id": "job-1", "state": "CANCELLED"})
         elif body.get("width") == 33:
             wrong = [{"field": "width", "rule": "a multiple of 32", "nearest": 32}]
             self.answer(422, {"detail": "the request is not valid", "code": "invalid", "errors": wrong})
         else:
             self.answer(202, {"id": "job-1", "state": "INIT", "status_url": "/api/v1/status/job-1"})
+
+    def do_DELETE(self) -> None:
+        if self.path == "/api/v1/keys/key_1":
+            self.reply(204, b"")
+        else:
+            self.answer(404, {"detail": "you have no such API key", "code": "not_found"})
 
     def answer(self, status: int, body: dict[str, Any]) -> None:
         self.reply(status, json.dumps(body).encode())
@@ -203,7 +250,20 @@ def test_without_stack_and_url_the_way_out_is_told(
     assert "start one with `edgecore up`, or give --url and --key" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["", "up", "generate", "status", "jobs", "cancel", "outbox", "dlq"])
+def test_keys_are_made_listed_and_revoked(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "keys", "create", "build", "--scope", "read") == 0
+    assert capsys.readouterr().out == "edge_secret\n"
+    assert api.submitted == [{"name": "build", "scopes": ["read"]}]
+    assert run(monkeypatch, "keys", "list") == 0
+    assert "edge_abcde" in capsys.readouterr().out
+    assert run(monkeypatch, "keys", "revoke", "key_1") == 0
+    assert run(monkeypatch, "keys", "revoke", "key_2") == 1
+    assert "no such API key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["", "up", "generate", "status", "jobs", "cancel", "keys", "outbox", "dlq"])
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
@@ -226,3 +286,21 @@ def test_what_a_job_is_doing_in_a_few_words() -> None:
     assert describe(Job.parse({"id": "1", **STEPS[1]})) == "denoise 4/8"
     assert describe(Job.parse({"id": "1", "state": "QUEUED", "attempts": attempts})) == "queued (attempt 2)"
     assert describe(Job.parse({"id": "1", "state": "FINALIZING", "stage": "encode"})) == "encode"
+
+
+def test_nodes_are_listed_and_drained(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "nodes") == 0
+    assert re.search(r"local-0 +local +aiprod +cpu +1/2 +ready", capsys.readouterr().out)
+    assert run(monkeypatch, "nodes", "drain", "local-0") == 0
+    assert capsys.readouterr().out == "local-0 draining, 1 running\n"
+    assert run(monkeypatch, "nodes", "undrain", "local-0") == 0
+    assert capsys.readouterr().out == "local-0 ready, 1 running\n"
+    assert api.submitted == [{"drain": True}, {"drain": False}]
+    assert run(monkeypatch, "nodes", "drain", "other") == 1
+
+
+def test_decisions_say_why(api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "decisions", "job-1") == 0
+    assert "nobody said what runway would cost" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """`edgecore up` with real embedded parts: what becomes of its children, however it ends."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -11,10 +12,12 @@ import httpx
 import psutil
 import pytest
 
+from edgecore_cli.layout import SERVICES
 from edgecore_cli.record import Record
+from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.testing import eventually
 
-PARTS = ["postgres", "broker", "redis", "gateway", "scheduler", "inference"]
+PARTS = ["postgres", "broker", "redis", *SERVICES]
 
 RunUp = Callable[..., Any]
 
@@ -147,3 +150,35 @@ async def test_state_stays_for_the_next_up(run_up: RunUp) -> None:
     up.process.send_signal(signal.SIGTERM)
     assert await up.ended() == 0
     assert await query(await run_up().ready(), "SELECT state FROM jobs") == "kept"
+
+
+async def test_parts_that_run_elsewhere_are_used_and_not_started(run_up: RunUp, embedded: EmbeddedParts) -> None:
+    database_url = await asyncio.to_thread(embedded.database_url, "elsewhere")
+    elsewhere = ["--database-url", database_url, "--kafka", embedded.kafka_bootstrap]
+    up = run_up(options=[*elsewhere, "--redis-url", embedded.redis_url])
+    record = await up.ready()
+    assert set(record.children) == set(SERVICES)
+    assert (record.database_url, record.kafka_bootstrap, record.redis_url) == (
+        database_url,
+        embedded.kafka_bootstrap,
+        embedded.redis_url,
+    )
+
+
+async def test_a_service_can_be_left_out_but_not_the_gateway(run_up: RunUp) -> None:
+    up = run_up(options=["--without", "inference", "--without", "autoscaler"])
+    record = await up.ready()
+    assert set(PARTS) - set(record.children) == {"inference", "autoscaler"}
+    assert "EDGECORE_COST_ADDRESS" in record.environment["gateway"]
+    refused = run_up(options=["--without", "gateway", "--directory", str(up.directory / "other")])
+    assert await refused.ended() == 1
+    assert "cannot leave out 'gateway'; what can be left out: scheduler, inference" in refused.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("luma", "no provider is called 'luma'"), ("runway", "set RUNWAYML_API_SECRET to its key")]
+)
+async def test_a_provider_that_cannot_be_used_is_refused_at_once(run_up: RunUp, name: str, words: str) -> None:
+    up = run_up(options=["--provider", name])
+    assert await up.ended() == 1
+    assert words in up.errors

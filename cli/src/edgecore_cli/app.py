@@ -7,7 +7,7 @@ import sys
 import stamina.instrumentation
 import typer
 
-from edgecore_cli import generate, jobs, maintenance, up
+from edgecore_cli import estimate, fleet, generate, jobs, keys, maintenance, up, watch
 from edgecore_cli.errors import CommandFailed
 from edgecore_sdk import EdgecoreError
 
@@ -20,9 +20,16 @@ app = typer.Typer(
 )
 app.command()(up.up)
 app.command()(generate.generate)
+app.command()(generate.download)
+app.command()(estimate.estimate)
+app.command()(estimate.cost)
 app.command()(jobs.status)
 app.command()(jobs.jobs)
 app.command()(jobs.cancel)
+app.command()(watch.watch)
+app.command()(fleet.decisions)
+app.add_typer(fleet.nodes, name="nodes")
+app.add_typer(keys.keys, name="keys")
 app.add_typer(maintenance.outbox, name="outbox")
 app.add_typer(maintenance.dlq, name="dlq")
 

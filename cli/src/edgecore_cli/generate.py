@@ -14,6 +14,9 @@ from edgecore_cli.connection import Directory, Key, Url, connect
 from edgecore_cli.errors import CommandFailed
 from edgecore_sdk import Client, Job
 
+ENDINGS = {"prores": ".mov"}
+"""File name endings that are not the format's name."""
+
 WAITING = {"INIT": "accepted", "QUEUED": "queued", "ALLOCATED": "starting", "FINALIZING": "finishing"}
 
 
@@ -29,6 +32,10 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="how closely to follow the prompt")] = None,
     seed: Annotated[int | None, typer.Option(help="for the same video again")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="what it should not show")] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="mp4, webm or prores; may be repeated; each its own file")
+    ] = None,
+    max_cost: Annotated[str | None, typer.Option(help="the most to pay, US dollars")] = None,
     wait: Annotated[bool, typer.Option(help="wait for the video and write it")] = True,
     timeout: Annotated[float, typer.Option(min=1, help="seconds to wait")] = 3600.0,
     url: Url = None,
@@ -47,6 +54,8 @@ def generate(
         "guidance": guidance,
         "seed": seed,
         "negative_prompt": negative_prompt,
+        "formats": formats or None,
+        "max_cost": max_cost,
     }
     with connect(url, key, directory) as client:
         job = client.generate(prompt, **fields)
@@ -71,16 +80,41 @@ def _finish(client: Client, job: Job, out: Path, timeout_s: float) -> None:
         console=Console(stderr=True),
     ) as progress:
         bar = progress.add_task("accepted", total=1.0)
-        client.wait(
+        done = client.wait(
             job.id,
             timeout_s,
             lambda job: progress.update(bar, description=describe(job), completed=job.progress),
         )
         progress.update(bar, description="downloading")
-        client.download(job.id, out)
+        files = _download(client, done, out)
         progress.update(bar, description="done", completed=1.0)
-    size = out.stat().st_size
-    typer.echo(f"{out}  {size / 1000:.0f} kB  {time.monotonic() - began:.1f} s  job {job.id}")
+    took = time.monotonic() - began
+    for file in files:
+        typer.echo(f"{file}  {file.stat().st_size / 1000:.0f} kB  {took:.1f} s  job {job.id}")
+
+
+def _download(client: Client, done: Job, out: Path) -> list[Path]:
+    """The first format as `out`, the others beside it with their own endings."""
+    files = [client.download(done.id, out)]
+    for one in done.renditions[1:]:
+        ending = ENDINGS.get(one.format, f".{one.format}")
+        files.append(client.download(done.id, out.with_suffix(ending), one.format))
+    return files
+
+
+def download(
+    job_id: Annotated[str, typer.Argument(help="the job's id")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="file to write; further formats beside it")] = Path(
+        "out.mp4"
+    ),
+    url: Url = None,
+    key: Key = None,
+    directory: Directory = Path("var"),
+) -> None:
+    """Save a delivered job's video, in every format that was asked for."""
+    with connect(url, key, directory) as client:
+        for file in _download(client, client.status(job_id), out):
+            typer.echo(f"{file}  {file.stat().st_size / 1000:.0f} kB")
 
 
 def describe(job: Job) -> str:

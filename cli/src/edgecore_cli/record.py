@@ -27,6 +27,7 @@ class Record:
     pid: int
     url: str
     key_file: str
+    password_file: str
     database_url: str
     kafka_bootstrap: str
     redis_url: str

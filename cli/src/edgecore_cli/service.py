@@ -15,14 +15,15 @@ HEALTH_TIMEOUT_S = 2.0
 
 
 class Service:
-    """`python -m edgecore_<name> serve`, ready when GET `url`/health/ready answers 200."""
+    """`python -m <module> serve`, ready when GET `url`/health/ready answers 200."""
 
     account: Account | None = None
     stop_signal = signal.SIGTERM
     orphan_signal = signal.SIGTERM
 
-    def __init__(self, name: str, url: str, settings: Mapping[str, str]) -> None:
+    def __init__(self, name: str, module: str, url: str, settings: Mapping[str, str]) -> None:
         self.name = name
+        self._module = module
         self.url = url
         self.settings = dict(settings)
 
@@ -30,7 +31,7 @@ class Service:
         """Nothing: a service brings its own tables up to date when it starts."""
 
     def argv(self) -> list[str]:
-        return [sys.executable, "-m", f"edgecore_{self.name}", "serve"]
+        return [sys.executable, "-m", self._module, "serve"]
 
     def environment(self) -> dict[str, str]:
         return {**self.settings, PARENT_PIPE: "1", "PYTHONUNBUFFERED": "1"}

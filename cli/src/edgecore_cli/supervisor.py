@@ -21,12 +21,20 @@ class Supervisor:
         self._logs = logs
         self._keep_open = keep_open
         self._on_change = on_change
-        self._keepers: list[tuple[Keeper, asyncio.Task[None]]] = []
+        self._stages: list[list[Keeper]] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, stage: Sequence[Part]) -> None:
-        """Start these at once; returns when all have answered. Raises PartFailed when one is given up."""
-        keepers = [Keeper(part, self._logs, self._keep_open, self._on_change) for part in stage]
-        self._keepers += [(keeper, asyncio.create_task(keeper.run())) for keeper in keepers]
+    async def start(self, *stages: Sequence[Part]) -> None:
+        """Start these all at once; returns when they have answered. Raises PartFailed when one is given up.
+
+        Several stages are ended one after the other, the last first.
+        """
+        started = [
+            [Keeper(part, self._logs, self._keep_open, self._on_change) for part in stage] for stage in stages
+        ]
+        self._stages += started
+        keepers = [keeper for stage in started for keeper in stage]
+        self._tasks += [asyncio.create_task(keeper.run()) for keeper in keepers]
         await self._until_given_up(asyncio.gather(*(keeper.ready.wait() for keeper in keepers)))
 
     async def watch(self) -> None:
@@ -34,21 +42,22 @@ class Supervisor:
         await self._until_given_up(asyncio.get_running_loop().create_future())
 
     async def stop(self) -> None:
-        """End all, the last started first, each before the next; a deadline for each."""
-        for _, task in self._keepers:
+        """End all: the stage started last first, each stage at once; a deadline for each child."""
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._keepers), return_exceptions=True)
-        for keeper, _ in reversed(self._keepers):
-            await keeper.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(keeper.stop() for keeper in stage))
 
     def kill(self) -> None:
         """SIGKILL for all, for a user who does not want to wait for `stop`."""
-        for keeper, _ in self._keepers:
-            keeper.kill()
+        for stage in self._stages:
+            for keeper in stage:
+                keeper.kill()
 
     async def _until_given_up(self, awaited: asyncio.Future[Any]) -> None:
         """Wait for `awaited`, or raise what the first keeper to end has raised."""
-        running = [task for _, task in self._keepers]
+        running = list(self._tasks)
         futures: set[asyncio.Future[Any]] = {awaited, *running}
         try:
             done, _ = await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,7 @@ from edgecore_cli.connection import Directory
 from edgecore_cli.display import Display
 from edgecore_cli.errors import CommandFailed
 from edgecore_cli.keeper import EXIT_HOPELESS, READY_ATTEMPTS, Change, Phase
-from edgecore_cli.layout import DATABASE, WITH_OUTBOX, Layout
+from edgecore_cli.layout import DATABASE, WITH_OUTBOX, Layout, Outside
 from edgecore_cli.lock import StackLock
 from edgecore_cli.record import ChildRecord, Record
 from edgecore_cli.supervisor import Supervisor
@@ -26,12 +26,25 @@ from edgecore_runtime.embedded.part import PartFailed
 def up(
     directory: Directory = Path("var"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="of the HTTP API; 0 takes a free one")] = 8080,
-    inference: Annotated[bool, typer.Option(help="run an inference node as well")] = True,
+    without: Annotated[
+        list[str] | None, typer.Option(help="leave this service out; may be repeated", metavar="SERVICE")
+    ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="a paid provider as the last resort: runway or replicate; may be repeated, in order"),
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="use this PostgreSQL (postgresql+asyncpg://…), start none")
+    ] = None,
+    kafka: Annotated[str | None, typer.Option(help="use this Kafka (host:port), start none")] = None,
+    redis_url: Annotated[str | None, typer.Option(help="use this Redis (redis://…), start none")] = None,
 ) -> None:
     """Run PostgreSQL, broker, Redis and the services here, until Ctrl-C. State stays in the directory."""
     directory = directory.resolve()
     with StackLock(directory) as lock:
-        layout = Layout.plan(directory, port, inference)
+        layout = Layout.plan(
+            directory, port, without or (), provider or (), Outside(database_url, kafka, redis_url)
+        )
         layout.make_folders()
         Record.remove(directory)
         try:
@@ -58,8 +71,7 @@ class Stack:
         self._layout = layout
         self._children: dict[str, ChildRecord] = {}
         self._announced = False
-        names = ["postgres", "broker", "redis", "gateway", "scheduler"]
-        self._display = Display(Console(), [*names, "inference"] if layout.inference else names)
+        self._display = Display(Console(), [*(part.name for part in layout.parts()), *layout.http])
         self._supervisor = Supervisor(layout.directory / "logs", [lock.file], self._changed)
 
     async def run(self) -> None:
@@ -87,13 +99,17 @@ class Stack:
 
     async def _work(self) -> None:
         layout = self._layout
-        await self._supervisor.start([layout.postgres, layout.broker, layout.redis])
-        await layout.postgres.create_database(DATABASE)
-        await self._supervisor.start(layout.services())
+        await self._supervisor.start(layout.parts())
+        if layout.outside.database_url is None:
+            await layout.postgres.create_database(DATABASE)
+        # Nodes leave before the scheduler does, so that it hears what became of their work.
+        await self._supervisor.start(layout.services(), layout.nodes())
         self._announced = True
         self._write_record()
         self._display.ready(
             [
+                ("Studio", f"{layout.url}/"),
+                ("sign in", f"dev@edgecore.local, password in {layout.password_file}"),
                 ("API", f"{layout.url}/api/v1"),
                 ("docs", f"{layout.url}/docs"),
                 ("metrics", f"{layout.url}/metrics"),
@@ -117,9 +133,10 @@ class Stack:
             pid=os.getpid(),
             url=layout.url,
             key_file=str(layout.key_file),
+            password_file=str(layout.password_file),
             database_url=layout.database_url,
-            kafka_bootstrap=layout.broker.bootstrap,
-            redis_url=layout.redis.url,
+            kafka_bootstrap=layout.kafka_bootstrap,
+            redis_url=layout.redis_url,
             environment={s.name: s.settings for s in layout.services() if s.name in WITH_OUTBOX},
             children=self._children,
         ).write(layout.directory)

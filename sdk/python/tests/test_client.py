@@ -227,3 +227,26 @@ def test_a_download_that_fails_leaves_what_was_there(
         client.download("j1", out)
     assert out.read_bytes() == b"the older one"
     assert list(tmp_path.iterdir()) == [out]
+
+
+KEY = {"id": "key_1", "name": "x", "scopes": ["read"], "shown": "edge_abcde", "created_at": "2026-11-20T10:00:00Z"}
+
+
+def test_keys_are_made_listed_and_revoked() -> None:
+    server = Server(
+        answer(KEY | {"key": "edge_secret"}, 201),
+        answer({"data": [KEY]}),
+        httpx.Response(204),
+        answer({"detail": "you have no such API key", "code": "not_found"}, 404),
+    )
+    with server.client as client:
+        made = client.create_key("x", ["read"])
+        assert made.secret == "edge_secret"
+        assert "edge_secret" not in repr(made)
+        assert [(one.id, one.scopes, one.secret) for one in client.api_keys()] == [("key_1", ("read",), None)]
+        client.revoke_key("key_1")
+        with pytest.raises(NotFound):
+            client.revoke_key("../jobs")
+    assert json.loads(server.requests[0].content) == {"name": "x", "scopes": ["read"]}
+    assert server.requests[2].url.path == "/api/v1/keys/key_1"
+    assert server.requests[3].url.raw_path == b"/api/v1/keys/..%2Fjobs"

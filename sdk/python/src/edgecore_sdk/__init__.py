@@ -25,27 +25,45 @@ from edgecore_sdk.errors import (
     Unreachable,
     WaitTimeout,
 )
-from edgecore_sdk.models import Attempt, FieldError, Job, JobError, Page
+from edgecore_sdk.fleet import Decision, Model, Node, Pool, Provider
+from edgecore_sdk.keys import ApiKey
+from edgecore_sdk.models import Attempt, FieldError, Job, JobError, Page, Rendition
+from edgecore_sdk.money import Candidate, CostLine, Estimate, JobCost
+from edgecore_sdk.preview import PreviewEnd, PreviewEvent, PreviewFrame
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ApiError",
+    "ApiKey",
     "Attempt",
     "BudgetExceeded",
+    "Candidate",
     "Client",
     "Conflict",
+    "CostLine",
+    "Decision",
     "DownloadFailed",
     "EdgecoreError",
+    "Estimate",
     "FieldError",
     "Forbidden",
     "Invalid",
     "Job",
+    "JobCost",
     "JobError",
     "JobFailed",
+    "Model",
+    "Node",
     "NotFound",
     "Page",
+    "Pool",
+    "PreviewEnd",
+    "PreviewEvent",
+    "PreviewFrame",
+    "Provider",
     "RateLimited",
+    "Rendition",
     "ServerFault",
     "Unauthorized",
     "Unreachable",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +14,11 @@ import httpx
 
 from edgecore_sdk.download import save
 from edgecore_sdk.errors import JobFailed, ServerFault, WaitTimeout, problem
+from edgecore_sdk.fleet import Decision, Model, Node, Pool, Provider, rows
+from edgecore_sdk.keys import ApiKey
 from edgecore_sdk.models import Job, Page
+from edgecore_sdk.money import Estimate, JobCost
+from edgecore_sdk.preview import PreviewEvent, follow
 from edgecore_sdk.retry import send
 
 T = TypeVar("T")
@@ -70,6 +74,15 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         return self._call(Job.parse, "POST", "/api/v1/generate", json=body, headers=headers)
 
+    def estimate(self, prompt: str, **options: Any) -> Estimate:
+        """What the job would cost on each backend; options as for `generate`. Raises Invalid."""
+        body = {"prompt": prompt, **{name: value for name, value in options.items() if value is not None}}
+        return self._call(Estimate.parse, "POST", "/api/v1/estimate", json=body)
+
+    def cost(self, job_id: str) -> JobCost:
+        """The job's ledger lines; they come within moments of its end."""
+        return self._call(JobCost.parse, "GET", f"/api/v1/jobs/{_segment(job_id)}/cost")
+
     def status(self, job_id: str, wait_s: int | None = None) -> Job:
         """The job now, or with `wait_s` (seconds) once it has news or the time is up."""
         path = f"/api/v1/status/{_segment(job_id)}"
@@ -97,6 +110,37 @@ class Client:
         """Ask for the end of a job; what has ended stays as it is."""
         return self._call(Job.parse, "POST", f"/api/v1/jobs/{_segment(job_id)}/cancel")
 
+    def preview(self, job_id: str, after: int = 0) -> Iterator[PreviewEvent]:
+        """The job's pictures above frame number `after` as they are made, then its PreviewEnd.
+
+        Pictures may be left out; the end may not. A broken stream is opened again behind the last number.
+        """
+        return follow(self._http, f"/api/v1/preview/{_segment(job_id)}/stream", after)
+
+    def decisions(self, job_id: str) -> list[Decision]:
+        """Why the job ran where it ran, or why it waits; oldest first."""
+        return self._call(rows(Decision.parse), "GET", f"/api/v1/jobs/{_segment(job_id)}/decisions")
+
+    def nodes(self) -> list[Node]:
+        """Every node that ever registered."""
+        return self._call(rows(Node.parse), "GET", "/api/v1/nodes")
+
+    def drain(self, node_id: str, drain: bool = True) -> Node:
+        """Give a node no new work, or with `drain` false work again; for administrators."""
+        return self._call(Node.parse, "POST", f"/api/v1/nodes/{_segment(node_id)}/drain", json={"drain": drain})
+
+    def pools(self) -> list[Pool]:
+        """How the pools are doing."""
+        return self._call(rows(Pool.parse), "GET", "/api/v1/pools")
+
+    def providers(self) -> list[Provider]:
+        """The paid providers in the order in which they are fallen back to."""
+        return self._call(rows(Provider.parse), "GET", "/api/v1/providers")
+
+    def models(self) -> list[Model]:
+        """What can be asked for."""
+        return self._call(rows(Model.parse), "GET", "/api/v1/models")
+
     def wait(self, job_id: str, timeout_s: float = 600.0, on_progress: Callable[[Job], None] | None = None) -> Job:
         """Return the job once it is DELIVERED; `on_progress` sees every answer on the way.
 
@@ -121,12 +165,31 @@ class Client:
             raise JobFailed(job)
         return job
 
-    def download(self, job_id: str, path: str | PathLike[str]) -> Path:
-        """Write the video to `path`, whole or not at all; returns the path.
+    def download(self, job_id: str, path: str | PathLike[str], format: str | None = None) -> Path:
+        """Write the video to `path`, whole or not at all; returns the path. `format`: one of its renditions.
 
         Raises DownloadFailed when it arrives cut short, OSError when it cannot be written.
         """
-        return save(self._http, f"/api/v1/jobs/{_segment(job_id)}/video", Path(path))
+        query = f"?format={quote(format)}" if format else ""
+        return save(self._http, f"/api/v1/jobs/{_segment(job_id)}/video{query}", Path(path))
+
+    def api_keys(self) -> list[ApiKey]:
+        """Your valid API keys, newest first, without their secrets."""
+        return self._call(lambda body: [ApiKey.parse(one) for one in body["data"]], "GET", "/api/v1/keys")
+
+    def create_key(self, name: str, scopes: Sequence[str] | None = None) -> ApiKey:
+        """Make a key for `scopes` (generate, read, admin; the first two by default); `secret` is the key.
+
+        Raises Invalid, and Forbidden when the key in use lacks the scope admin.
+        """
+        body = {"name": name} | ({"scopes": list(scopes)} if scopes is not None else {})
+        return self._call(ApiKey.parse, "POST", "/api/v1/keys", json=body)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Have the key refused, everywhere within seconds. Raises NotFound."""
+        response = send(self._http, self._http.build_request("DELETE", f"/api/v1/keys/{_segment(key_id)}"))
+        if response.status_code >= 400:
+            raise problem(response)
 
     def _news(
         self, job_id: str, wait_s: int = 0, tag: str | None = None, known: Job | None = None

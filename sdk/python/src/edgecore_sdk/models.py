@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
+
+from edgecore_sdk.money import amount
 
 Json = Mapping[str, Any]
 
@@ -46,6 +49,20 @@ class JobError:
 
 
 @dataclass(frozen=True)
+class Rendition:
+    """One output file: `url` is a path of the API."""
+
+    format: str
+    url: str
+    size_bytes: int
+    media_type: str
+
+    @classmethod
+    def parse(cls, body: Json) -> Rendition:
+        return cls(str(body["format"]), str(body["url"]), int(body["size_bytes"]), str(body["media_type"]))
+
+
+@dataclass(frozen=True)
 class Job:
     """A job as the gateway sees it; `version` grows with every change of state.
 
@@ -64,6 +81,9 @@ class Job:
     attempts: tuple[Attempt, ...]
     error: JobError | None
     video_url: str | None
+    renditions: tuple[Rendition, ...]
+    cost_estimated: Decimal | None
+    cost_actual: Decimal | None
     created_at: datetime | None
     updated_at: datetime | None
     finished_at: datetime | None
@@ -89,6 +109,9 @@ class Job:
             attempts=tuple(Attempt.parse(attempt) for attempt in body.get("attempts") or ()),
             error=JobError(str(error["code"]), str(error["message"])) if error else None,
             video_url=body.get("video_url"),
+            renditions=tuple(Rendition.parse(one) for one in body.get("renditions") or ()),
+            cost_estimated=amount(body.get("cost_estimated")),
+            cost_actual=amount(body.get("cost_actual")),
             created_at=_time(body.get("created_at")),
             updated_at=_time(body.get("updated_at")),
             finished_at=_time(body.get("finished_at")),
