@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgecore_aiprod.errors import AiprodError, Cancelled, CheckpointError, InvalidRequest
+from edgecore_aiprod.errors import AiprodError, Cancelled, CheckpointError, InvalidRequest, TrainingError
 from edgecore_aiprod.rules import MODEL_RULES, NANO_RULES, GenerationRequest, ModelRules, check_request
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "InvalidRequest",
     "ModelRules",
     "StepReport",
+    "TrainingError",
     "check_request",
 ]
 

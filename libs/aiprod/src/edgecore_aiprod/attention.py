@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+_LONG = 1024  # tokens
 
 
 def rotary_angles(position_N: Tensor, channels: int, base: float = 1000.0) -> Tensor:
@@ -39,8 +42,15 @@ def rotate(x_BHND: Tensor, angles_ND: Tensor) -> Tensor:
 def attend(q_BHND: Tensor, k_BHLD: Tensor, v_BHLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
     """Softmax attention → (B, N, H·D); `mask_BL` is True where a token is real.
 
-    Written out, because on a CPU the fused kernel is slower than this at the sizes of the small presets.
+    Written out for short sequences, because on a CPU the fused kernel is slower than this at the sizes of the
+    small presets; for long ones the scores would not fit.
     """
+    if q_BHND.shape[2] > _LONG:
+        v = v_BHLD
+        mask = None if mask_BL is None else mask_BL[:, None, None, :]
+        fused = F.scaled_dot_product_attention(q_BHND.to(v.dtype), k_BHLD.to(v.dtype), v, attn_mask=mask)
+        fused_BNC: Tensor = fused.transpose(1, 2).flatten(-2)
+        return fused_BNC
     score_BHNL = (q_BHND * q_BHND.shape[-1] ** -0.5).to(v_BHLD.dtype) @ k_BHLD.to(v_BHLD.dtype).transpose(
         -1, -2
     )
@@ -77,8 +87,8 @@ class CrossAttention(nn.Module):
         )
         self.q_norm, self.k_norm = nn.LayerNorm(width // heads), nn.LayerNorm(width // heads)
 
-    def forward(self, x_BNC: Tensor, text_BLE: Tensor, mask_BL: Tensor) -> Tensor:
+    def forward(self, x_BNC: Tensor, text_BRE: Tensor) -> Tensor:
         q = self.q_norm(self.q(x_BNC).unflatten(-1, (self.heads, -1)).transpose(1, 2))
-        k, v = self.kv(text_BLE).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        y_BNC: Tensor = self.out(attend(q, self.k_norm(k), v, mask_BL))
+        k, v = self.kv(text_BRE).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y_BNC: Tensor = self.out(attend(q, self.k_norm(k), v))
         return y_BNC

@@ -3,7 +3,8 @@
 Attention blocks mix all cells by content; convolutional blocks (depthwise 3×3×3, then pointwise: a ConvNeXt
 block in three dimensions) mix neighbours cheaply. Both are modulated by adaptive layer norm (DiT, Peebles and
 Xie 2022) whose big projection is shared by all blocks, each adding a small table of its own (PixArt-α, Chen
-et al. 2023). The text is read by cross-attention, and its mean joins the timestep in the modulation.
+et al. 2023). The text's registers are read by cross-attention, and their mean joins the timestep in the
+modulation. Hints say for each cell what is known beforehand: its motion, or that it is clean already.
 
 The network predicts the clean latent, not the velocity (Li and He 2025): a cell has as many channels as the
 network is wide, and a velocity would have to carry all of the noise through it. `flow` turns one into the
@@ -20,8 +21,12 @@ from torch.nn import functional as F
 
 from edgecore_aiprod.attention import CrossAttention, SelfAttention, rotary_angles_3d
 from edgecore_aiprod.presets import BackboneParams
+from edgecore_aiprod.shapes import check_shape, shared
 
 _TIME_CHANNELS = 128
+#: Channels of a hint: motion to the right and down in pixels a frame; 1 where motion is asked for, else 0;
+#: 1 where the cell is clean already, else 0.
+HINTS = 4
 
 
 def timestep_features(t_B: Tensor) -> Tensor:
@@ -52,14 +57,13 @@ class AttentionBlock(nn.Module):
         self,
         x_BNC: Tensor,
         change_B6C: Tensor,
-        text_BLE: Tensor,
-        mask_BL: Tensor,
+        text_BRE: Tensor,
         angles_ND: Tensor,
         _: torch.Size,
     ) -> Tensor:
         shift, scale, gate, shift2, scale2, gate2 = (change_B6C + self.table).unsqueeze(2).unbind(1)
         x = x_BNC + gate * self.attention(modulate(x_BNC, shift, scale), angles_ND)
-        x = x + self.cross(self.cross_norm(x), text_BLE, mask_BL)
+        x = x + self.cross(self.cross_norm(x), text_BRE)
         y_BNC: Tensor = x + gate2 * self.fall(
             F.gelu(self.rise(modulate(x, shift2, scale2)), approximate="tanh")
         )
@@ -84,7 +88,6 @@ class ConvBlock(nn.Module):
         x_BNC: Tensor,
         change_B6C: Tensor,
         _text: Tensor,
-        _mask: Tensor,
         _angles: Tensor,
         grid: torch.Size,
     ) -> Tensor:
@@ -98,12 +101,13 @@ class ConvBlock(nn.Module):
 
 
 class Backbone(nn.Module):
-    """(noisy latent, time, text) → clean latent."""
+    """(noisy latent, time, text, hints) → clean latent."""
 
     def __init__(self, params: BackboneParams, latent: int, context: int) -> None:
         super().__init__()
         self.params, width = params, params.width
         self.inlet = nn.Linear(latent, width)
+        self.hints = nn.Linear(HINTS, width, bias=False)
         self.time = nn.Sequential(nn.Linear(_TIME_CHANNELS, width), nn.SiLU(), nn.Linear(width, width))
         self.gist = nn.Linear(context, width)
         self.change = nn.Linear(width, 6 * width)
@@ -118,19 +122,31 @@ class Backbone(nn.Module):
         with torch.no_grad():  # gates start open a little, so that every block learns from the first step
             self.change.bias.view(6, width)[[2, 5]] = 0.3
 
-    def forward(self, x_BTHWC: Tensor, t_B: Tensor, text_BLE: Tensor, mask_BL: Tensor) -> Tensor:
-        """`t_B` is 1 for noise, 0 for clean; `mask_BL` is True where a text token is real."""
-        grid = x_BTHWC.shape[1:4]
+    def forward(
+        self, x_BTHWC: Tensor, t_B: Tensor, text_BRE: Tensor, hints_BTHW4: Tensor | None = None
+    ) -> Tensor:
+        """`t_B` is 1 for noise, 0 for clean; of the cells that a hint calls clean, too.
+
+        One text, and one clip's hints, may be given for all of the batch. Raises ValueError naming a
+        dimension that does not fit.
+        """
+        check_shape("x_BTHWC", x_BTHWC, B=None, T=None, H=None, W=None, C=self.inlet.in_features)
+        batch, grid = x_BTHWC.shape[0], x_BTHWC.shape[1:4]
+        check_shape("t_B", t_B, B=batch)
+        check_shape("text_BRE", text_BRE, B=shared(batch, text_BRE), R=None, E=self.gist.in_features)
         frames, height, width = grid
         angles_ND = rotary_angles_3d(frames, height, width, self.params.width // self.params.heads).to(
             x_BTHWC.device
         )
-        gist_BE = text_BLE.sum(dim=1) / mask_BL.sum(dim=1, keepdim=True)
-        condition_BC = F.silu(self.time(timestep_features(t_B)) + self.gist(gist_BE))
+        condition_BC = F.silu(self.time(timestep_features(t_B)) + self.gist(text_BRE.mean(dim=1)))
         change_B6C = self.change(condition_BC).unflatten(-1, (6, -1))
         x = self.inlet(x_BTHWC.flatten(1, 3))
+        if hints_BTHW4 is not None:
+            B = shared(batch, hints_BTHW4)
+            check_shape("hints_BTHW4", hints_BTHW4, B=B, T=frames, H=height, W=width, C=HINTS)
+            x = x + self.hints(hints_BTHW4.flatten(1, 3))
         for block in self.blocks:
-            x = block(x, change_B6C, text_BLE, mask_BL, angles_ND, grid)
+            x = block(x, change_B6C, text_BRE, angles_ND, grid)
         shift, scale = self.last(condition_BC).unsqueeze(1).chunk(2, dim=-1)
         x0_BTHWC: Tensor = self.outlet(modulate(x, shift, scale)).float().view(x_BTHWC.shape)
         return x0_BTHWC

@@ -12,15 +12,17 @@ import functools
 import json
 from dataclasses import dataclass
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
-from edgecore_aiprod.world import Scene
+from edgecore_aiprod.world import COLOURS, MOTIONS, RADII, SHAPES, TRAVEL, Scene
 
 _SHAPES = {
     "circle": ("circle", "circle", "circle", "ball", "disc", "round dot"),
     "square": ("square", "square", "square", "box", "square tile"),
     "heart": ("heart", "heart", "heart", "heart shape", "love heart"),
+    "oval": ("oval", "oval", "oval", "oval shape", "ellipse"),
 }
 _COLOURS = {"purple": ("purple", "purple", "violet")}
 _MOVES = ("moving", "moving", "drifting", "sliding", "gliding", "going", "travelling", "floating", "heading")
@@ -87,6 +89,29 @@ class Lexicon:
     arrows: dict[str, str]
 
 
+class Caption(NamedTuple):
+    """A text, and what it says of a scene; None where it says nothing of that."""
+
+    text: str
+    colour: str | None = None
+    shape: str | None = None
+    motion: str | None = None
+    speed: str | None = None
+    size: str | None = None
+    ground: str | None = None  # "plain" or "textured"
+
+
+#: By topic of a caption, what can be said of it.
+TOPICS: dict[str, tuple[str, ...]] = {
+    "colour": tuple(COLOURS),
+    "shape": SHAPES,
+    "motion": tuple(MOTIONS),
+    "speed": tuple(TRAVEL),
+    "size": tuple(RADII),
+    "ground": ("plain", "textured"),
+}
+
+
 @functools.cache
 def lexicons() -> dict[str, Lexicon]:
     """By locale, as shipped."""
@@ -105,14 +130,15 @@ def lexicons() -> dict[str, Lexicon]:
     }
 
 
-def named_caption(locale: str, colour: str, shape: str, motion: str) -> str:
+def named_caption(locale: str, colour: str, shape: str, motion: str) -> Caption:
     """ "<object> <arrow>" in a locale of CLDR. Raises KeyError on a locale that is not there."""
     lexicon = lexicons()[locale]
     thing = lexicon.objects[colour, shape]
-    return thing if motion == "still" else f"{thing} {lexicon.arrows[motion]}"
+    text = thing if motion == "still" else f"{thing} {lexicon.arrows[motion]}"
+    return Caption(text, colour, shape, motion)
 
 
-def english_caption(scene: Scene, rng: np.random.Generator) -> str:
+def english_caption(scene: Scene, rng: np.random.Generator) -> Caption:
     """A free English phrasing that says colour, shape and motion, and sometimes speed, size and ground."""
 
     def pick(words: tuple[str, ...]) -> str:
@@ -122,7 +148,8 @@ def english_caption(scene: Scene, rng: np.random.Generator) -> str:
     shape = pick(_SHAPES[scene.shape])
     speed = pick(_SPEEDS[scene.speed]) if scene.motion != "still" and rng.random() < 0.35 else ""
     size = pick(_SIZES[scene.size]) if rng.random() < 0.3 else ""
-    ground = pick(("", "", "on a plain ground" if scene.texture is None else "on a textured ground"))
+    kind = "plain" if scene.texture is None else "textured"
+    ground = pick(("", "", f"on a {kind} ground"))
     adverb = speed if speed in ("slowly", "quickly") else ""
     extras = [extra for extra in ("" if adverb else speed, size, ground) if extra]
     article = pick(("a ", "a ", "a ", "the ", "one ", ""))
@@ -144,7 +171,16 @@ def english_caption(scene: Scene, rng: np.random.Generator) -> str:
         text = text[0].upper() + text[1:]
     elif rng.random() < 0.05:
         text = text.upper()
-    return text + "." if rng.random() < 0.1 else text
+    text = text + "." if rng.random() < 0.1 else text
+    return Caption(
+        text,
+        scene.colour,
+        scene.shape,
+        scene.motion,
+        scene.speed if speed else None,
+        scene.size if size else None,
+        kind if ground else None,
+    )
 
 
 def _way(motion: str, rng: np.random.Generator) -> str:
@@ -154,9 +190,12 @@ def _way(motion: str, rng: np.random.Generator) -> str:
     return _DIAGONALS[int(rng.integers(len(_DIAGONALS)))].format(y=y, x=x, corner=corner, named=named)
 
 
-def caption(scene: Scene, rng: np.random.Generator, languages: float = 0.0) -> str:
-    """Free English, or with probability `languages` a CLDR caption in a random locale."""
-    if rng.random() < languages:
+def caption(scene: Scene, rng: np.random.Generator, languages: float = 0.0) -> Caption:
+    """Free English, or with probability `languages` a CLDR caption in a random locale.
+
+    CLDR has no names for the extra shapes: those are told in English.
+    """
+    if rng.random() < languages and scene.shape in SHAPES:
         locales = list(lexicons())
         return named_caption(
             locales[int(rng.integers(len(locales)))], scene.colour, scene.shape, scene.motion

@@ -2,7 +2,7 @@
 
 How: the ground is the clip's median colour; the object's paint is the median of what clearly differs from it;
 every pixel's share of paint gives a mask. Colour is the nearest of the nine names. Shape is the template
-(circle, square, heart of equal area on the same centroid) whose overlap with the mask is best. Motion is a
+(of the shapes it knows, of equal area on the same centroid) whose overlap with the mask is best. Motion is a
 straight line through the centroids. Whatever is not clear is None, so that a smear or an empty clip passes
 nothing.
 """
@@ -50,8 +50,11 @@ class Reading:
 _NOTHING = Reading(None, None, None, 0.0, 0.0, (0.0, 0.0))
 
 
-def detect(video: Video) -> Reading:
-    """Read uint8 (frames, height, width, 3) of at least two frames. Raises ValueError on anything else."""
+def detect(video: Video, shapes: tuple[str, ...] = SHAPES) -> Reading:
+    """Read uint8 (frames, height, width, 3) of at least two frames. Raises ValueError on anything else.
+
+    `shapes` are those it tells apart, at least two; the world's extra ones have to be named.
+    """
     if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3 or video.shape[0] < 2:
         raise ValueError(
             f"a uint8 clip (frames >= 2, height, width, 3) is needed, not {video.dtype} {video.shape}"
@@ -65,6 +68,8 @@ def detect(video: Video) -> Reading:
         return _NOTHING
     paint = np.median(pixels[differs], axis=0)
     contrast = paint - ground
+    if np.linalg.norm(contrast) <= _DIFFERS:
+        return _NOTHING
     share = (pixels - ground) @ contrast / float(contrast @ contrast)
     mask = share > 0.5
     area = mask.sum(axis=(1, 2))
@@ -73,7 +78,7 @@ def detect(video: Video) -> Reading:
     if seen.mean() < _FRAMES_NEEDED:
         return _NOTHING
     centroid = _centroids(mask[seen])
-    shape, overlap = _shape(mask[seen], centroid, area[seen])
+    shape, overlap = _shape(mask[seen], centroid, area[seen], shapes)
     motion, travel, velocity = _motion(np.flatnonzero(seen), centroid, frames, unit)
     return Reading(_colour(paint), shape, motion, overlap, travel, velocity)
 
@@ -92,18 +97,20 @@ def _colour(paint: Floats) -> str | None:
     return best if distance[best] <= _COLOUR_REACH else None
 
 
-def _shape(mask: NDArray[np.bool_], centroid: Floats, area: NDArray[np.int_]) -> tuple[str | None, float]:
+def _shape(
+    mask: NDArray[np.bool_], centroid: Floats, area: NDArray[np.int_], shapes: tuple[str, ...]
+) -> tuple[str | None, float]:
     _, height, width = mask.shape
     x = np.arange(width, dtype=np.float32)[None, None, :] + 0.5 - centroid[:, 0, None, None]
     y = np.arange(height, dtype=np.float32)[None, :, None] + 0.5 - centroid[:, 1, None, None]
     radius = np.sqrt(area / math.pi).astype(np.float32)[:, None, None]
     overlap: dict[str, float] = {}
-    for shape in SHAPES:
+    for shape in shapes:
         template = signed_distance(shape, x, y, radius) < 0
         both = (template & mask).sum(axis=(1, 2))
         either = (template | mask).sum(axis=(1, 2))
         overlap[shape] = float((both / either).mean())
-    best, second = sorted(SHAPES, key=overlap.__getitem__, reverse=True)[:2]
+    best, second = sorted(shapes, key=overlap.__getitem__, reverse=True)[:2]
     clear = overlap[best] >= _OVERLAP_NEEDED and overlap[best] - overlap[second] >= _OVERLAP_MARGIN
     return (best if clear else None), overlap[best]
 

@@ -3,6 +3,7 @@
 AiprodError
 ├── InvalidRequest    the caller's request breaks a rule; change the request
 ├── CheckpointError   the model's files are not what they say; replace the files
+├── TrainingError     a file that training reads cannot be used; mend the file or name another
 └── Cancelled         the caller asked to stop; nothing was made
 """
 
@@ -33,6 +34,19 @@ class CheckpointError(AiprodError):
     def __init__(self, file: str, problem: str, tensor: str | None = None) -> None:
         self.file, self.tensor, self.problem = file, tensor, problem
         super().__init__(f"{file}: {problem}" if tensor is None else f"{file}: tensor {tensor}: {problem}")
+
+
+class TrainingError(AiprodError, ValueError):
+    """A configuration, a run's state or a data set cannot be used. `problems` are all that was found in
+    `file`.
+    """
+
+    def __init__(self, file: str, *problems: str) -> None:
+        self.file, self.problems = file, problems
+        if len(problems) == 1:
+            super().__init__(f"{file}: {problems[0]}")
+        else:
+            super().__init__("\n  ".join([f"{file}: {len(problems)} problems", *problems]))
 
 
 class Cancelled(AiprodError):

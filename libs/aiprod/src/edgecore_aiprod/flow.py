@@ -7,7 +7,7 @@ noise, so they are decided near t = 1, and both training and sampling spend thei
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -67,6 +67,13 @@ def schedule(steps: int) -> Tensor:
     return shift_times(torch.linspace(1.0, 0.0, steps + 1))
 
 
+def draw_noise(shape: Sequence[int], generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+    """Standard normal noise, clips first; with a generator a clip, each clip's is what it would be alone."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return torch.randn(*shape, generator=generator)
+    return torch.stack([torch.randn(*shape[1:], generator=one) for one in generator])
+
+
 class Step(NamedTuple):
     """After an Euler step: the state, and the clean latent the network saw in it."""
 
@@ -76,12 +83,17 @@ class Step(NamedTuple):
 
 def sample(
     denoise: Denoiser,
-    noise_BTHWC: Tensor,
-    steps: int,
+    start_BTHWC: Tensor,
+    times: Tensor,
     churn: float = CHURN,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    opening_BTHWC: Tensor | None = None,
 ) -> Iterator[Step]:
     """Steps along the flow, one at a time, so that the caller can stop between them.
+
+    `times` fall from that of `start_BTHWC` to 0; a step lies between each two. The cells of `opening_BTHWC`,
+    the clean latent of the clip's first frames (B, k, H, W, C), stay as they are given at every time, as in
+    the backbone's lesson.
 
     A step goes to where the straight path from the clean estimate passes the next time. With `churn` 0 that
     path ends at the noise the state already has (the plain Euler step, deterministic); with 1 at fresh noise
@@ -94,18 +106,25 @@ def sample(
     def move(x: Tensor, x0: Tensor, t: Tensor, after: Tensor) -> Tensor:
         noise = (x - (1.0 - t) * x0) / t
         if churn > 0.0:
-            fresh = torch.randn(x.shape, generator=generator).to(x.device)
+            fresh = draw_noise(x.shape, generator).to(x.device)
             noise = (1.0 - churn**2) ** 0.5 * noise + churn * fresh
-        return (1.0 - after) * x0 + after * noise
+        return opened((1.0 - after) * x0 + after * noise, opening_BTHWC)
 
-    x = noise_BTHWC
-    for t, after in pairwise(schedule(steps)):
-        t_B = t.expand(len(x))
+    x = opened(start_BTHWC, opening_BTHWC)
+    for t, after in pairwise(times):
+        t_B = t.expand(len(x)).to(x.device)
         if churn > 0.0 and t < 1.0:
             x = move(x, denoise(x, t_B), t, t)
-        x0 = denoise(x, t_B)
+        x0 = opened(denoise(x, t_B), opening_BTHWC)
         x = move(x, x0, t, after)
         yield Step(x, x0)
+
+
+def opened(x_BTHWC: Tensor, opening_BTHWC: Tensor | None) -> Tensor:
+    """`x_BTHWC` with the given first frames in the place of its own."""
+    if opening_BTHWC is None:
+        return x_BTHWC
+    return torch.cat([opening_BTHWC, x_BTHWC[:, opening_BTHWC.shape[1] :]], dim=1)
 
 
 def guided(asked: Denoiser, avoided: Denoiser, guidance: float) -> Denoiser:
@@ -121,5 +140,18 @@ def guided(asked: Denoiser, avoided: Denoiser, guidance: float) -> Denoiser:
             return x0
         from_here = avoided(x_BTHWC, t_B)
         return from_here + guidance * (x0 - from_here)
+
+    return denoise
+
+
+def blended(plain: Denoiser, steered: Denoiser, strength: float) -> Denoiser:
+    """(1 - strength) of the first estimate and `strength` of the second; at 0 and 1 only one is made."""
+    if strength == 0.0:
+        return plain
+    if strength == 1.0:
+        return steered
+
+    def denoise(x_BTHWC: Tensor, t_B: Tensor) -> Tensor:
+        return (1.0 - strength) * plain(x_BTHWC, t_B) + strength * steered(x_BTHWC, t_B)
 
     return denoise

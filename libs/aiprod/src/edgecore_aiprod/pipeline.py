@@ -1,9 +1,10 @@
-"""Prompt in, clip out: text → sample → decode, stoppable between steps."""
+"""Prompt in, clip out: text → sample (→ upscale) → decode, stoppable between steps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -12,20 +13,68 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecore_aiprod.checkpoint import Model, load_model
-from edgecore_aiprod.errors import Cancelled
-from edgecore_aiprod.flow import Denoiser, guided, latent_shape, sample
-from edgecore_aiprod.rules import MODEL_RULES, NANO_RULES, GenerationRequest, ModelRules, check_request
+from edgecore_aiprod.checkpoint import Model, load_model, networks, save_model
+from edgecore_aiprod.conditioning import conditioned, opening_latent
+from edgecore_aiprod.errors import Cancelled, InvalidRequest
+from edgecore_aiprod.flow import CHURN, Step, add_noise, latent_shape, opened, sample, schedule
+from edgecore_aiprod.lora import attach, checked_name, detach, read_adapter, set_scales
+from edgecore_aiprod.pixels import to_frames
+from edgecore_aiprod.rules import (
+    DISTILLED_STEPS,
+    MODEL_RULES,
+    NANO_RULES,
+    VARIANTS,
+    GenerationRequest,
+    ModelRules,
+    Variant,
+    check_request,
+)
+
+_DISTILLED_CHURN = 0.0  # share of fresh noise in the distilled variant's steps
+#: Times of the plain Euler steps after upsampling, from the noise added to 0; (0.0,) is none. LTX-2's second
+#: stage has .909, .725, .422, 0.
+REFINEMENT = (0.85, 0.6, 0.3, 0.0)
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """Said after the text is read (step 0), after each sampling step (1-based) and when decoding is done."""
+    """Said after the text is read (step 0), after each sampling step (1-based), when the latent is upscaled
+    and after each step that refines it, and when decoding is done.
+    """
 
-    step: int
+    step: int  # steps done, those of refinement included
     steps: int
-    stage: str  # "text", "sample" or "decode"
+    stage: str  # "text", "sample", "upscale" or "decode"
     latent_x0: Tensor | None = None  # (1, T, H, W, 256), the clean clip as the network sees it so far
+
+
+@dataclass
+class _Progress:
+    """Tells the caller how far a clip is, and asks whether to go on."""
+
+    steps: int
+    on_step: Callable[[StepReport], None] | None
+    should_stop: Callable[[], bool] | None
+    done: int = 0
+
+    def say(self, stage: str, latent_x0: Tensor | None = None) -> None:
+        if self.on_step is not None:
+            self.on_step(StepReport(self.done, self.steps, stage, latent_x0))
+
+    def ask(self) -> None:
+        """Raises Cancelled."""
+        if self.should_stop is not None and self.should_stop():
+            raise Cancelled(self.done)
+
+    def through(self, states: Iterator[Step], stage: str, start_BTHWC: Tensor) -> Tensor:
+        """The last state, `start_BTHWC` if there is no step; each is told, and asked after."""
+        latent = start_BTHWC
+        for state in states:
+            self.done += 1
+            latent = state.x_BTHWC
+            self.say(stage, state.x0_BTHWC)
+            self.ask()
+        return latent
 
 
 def shipped_checkpoint() -> Path:
@@ -38,8 +87,8 @@ class AiprodPipeline:
 
     def __init__(self, model: Model, device: str = "cpu") -> None:
         self.model, self.device = model, torch.device(device)
-        for part in (model.vae, model.text, model.backbone):
-            part.to(self.device)
+        for part in networks(model):
+            getattr(model, part).to(self.device)
 
     @classmethod
     def from_pretrained(cls, path: str | Path | None = None, device: str = "cpu") -> AiprodPipeline:
@@ -48,9 +97,36 @@ class AiprodPipeline:
         """
         return cls(load_model(Path(path) if path is not None else shipped_checkpoint()), device)
 
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write a release folder, see `checkpoint.save_model`; attached adapters are no part of it."""
+        save_model(self.model, Path(path))
+
     @property
     def rules(self) -> ModelRules:
         return MODEL_RULES.get(self.model.params.name, NANO_RULES)
+
+    def load_adapter(self, path: str | Path, name: str | None = None) -> str:
+        """Attach an adapter file at scale 1, as `name` or by its own; returns which.
+
+        Raises CheckpointError on a file that does not fit this model, InvalidRequest on a name that is taken
+        or is none.
+        """
+        adapter = read_adapter(Path(path), self.model)
+        adapter = adapter if name is None else replace(adapter, name=checked_name(name))
+        if self.model.distilled is not None and adapter.name == self.model.distilled.name:
+            raise InvalidRequest("name", "one that is not taken", adapter.name)
+        attach(self.model, adapter)
+        return adapter.name
+
+    def set_adapters(self, scales: Mapping[str, float]) -> None:
+        """Scales by name of those loaded, 0 for all others; at once, without a file being read. Raises
+        InvalidRequest.
+        """
+        set_scales(self.model, scales)
+
+    def unload_adapter(self, name: str) -> None:
+        """Raises InvalidRequest on a name that is not loaded."""
+        detach(self.model, name)
 
     @torch.inference_mode()
     def __call__(
@@ -64,55 +140,75 @@ class AiprodPipeline:
         `should_stop` is asked before every step and before decoding. Raises InvalidRequest and Cancelled.
         """
         check_request(request, self.rules)
-
-        def report(step: int, stage: str, latent_x0: Tensor | None = None) -> None:
-            if on_step is not None:
-                on_step(StepReport(step, request.steps, stage, latent_x0))
-
-        def stop_if_asked(step: int) -> None:
-            if should_stop is not None and should_stop():
-                raise Cancelled(step)
-
-        stop_if_asked(0)
-        denoise = self._conditioned(request)
-        report(0, "text")
-        generator = torch.Generator().manual_seed(
-            request.seed
-        )  # on the CPU: a seed means the same on every device
-        shape = latent_shape(1, request.frames, request.height, request.width, self.model.params.vae.latent)
-        noise = torch.randn(shape, generator=generator).to(self.device)
-        stop_if_asked(0)
-        latent = noise
-        for step, state in enumerate(sample(denoise, noise, request.steps, generator=generator), start=1):
-            latent = state.x_BTHWC
-            report(step, "sample", state.x0_BTHWC)
-            stop_if_asked(step)
-        video = self.to_frames(self.model.vae.decode(latent))
-        report(request.steps, "decode")
+        self._check_parts(request)
+        distilled = request.variant == "distilled"
+        steps = min(request.steps, DISTILLED_STEPS) if distilled else request.steps
+        guidance, churn = (1.0, _DISTILLED_CHURN) if distilled else (request.guidance, CHURN)
+        refining = len(REFINEMENT) - 1 if request.upscale else 0
+        progress = _Progress(steps + refining, on_step, should_stop)
+        progress.ask()
+        with self._weights_of(request.variant):
+            denoise = conditioned(self.model, request, guidance, 1, self.device)
+            progress.say("text")
+            # On the CPU: a seed means the same on every device.
+            generator = torch.Generator().manual_seed(request.seed)
+            shape = latent_shape(
+                1, request.frames, request.height, request.width, self.model.params.vae.latent
+            )
+            noise = torch.randn(shape, generator=generator).to(self.device)
+            opening = opening_latent(self.model, request, 1, self.device)
+            progress.ask()
+            latent = progress.through(
+                sample(denoise, noise, schedule(steps), churn, generator, opening), "sample", noise
+            )
+            if request.upscale:
+                latent = self._upscaled(latent, request, generator, progress)
+        video = to_frames(self.model.vae.decode(latent)[0])
+        progress.say("decode")
         return video
+
+    def _upscaled(
+        self,
+        latent_BTHWC: Tensor,
+        request: GenerationRequest,
+        generator: torch.Generator,
+        progress: _Progress,
+    ) -> Tensor:
+        """Twice the height and width: by the upsampler, then refined by the backbone from noise of
+        REFINEMENT's first time.
+        """
+        assert self.model.upsampler is not None  # checked with the request
+        opening = opening_latent(self.model, request, 2, self.device)
+        latent = opened(self.model.upsampler(latent_BTHWC), opening)
+        progress.say("upscale", latent)
+        progress.ask()
+        denoise = conditioned(self.model, request, 1.0, 2, self.device)
+        noise = torch.randn(latent.shape, generator=generator).to(self.device)
+        times = torch.tensor(REFINEMENT)
+        start = add_noise(latent, noise, times[:1].to(self.device))
+        return progress.through(sample(denoise, start, times, 0.0, None, opening), "upscale", start)
 
     def preview(self, latent_x0: Tensor) -> NDArray[np.uint8]:
         """Decode a report's clean estimate: (frames, height, width, 3)."""
         with torch.inference_mode():
-            return self.to_frames(self.model.vae.decode(latent_x0))
+            return to_frames(self.model.vae.decode(latent_x0)[0])
 
-    @staticmethod
-    def to_frames(video_BTHWC: Tensor) -> NDArray[np.uint8]:
-        pixels = (video_BTHWC[0].clamp(-1.0, 1.0) + 1.0) * 127.5
-        frames: NDArray[np.uint8] = pixels.round().to(torch.uint8).cpu().numpy()
-        return frames
+    def _check_parts(self, request: GenerationRequest) -> None:
+        """Raises InvalidRequest on what this checkpoint has no weights for."""
+        if request.upscale and self.model.upsampler is None:
+            raise InvalidRequest("upscale", "false: this checkpoint has no upsampler", True, False)
+        if request.variant == "distilled" and self.model.distilled is None:
+            rule = f"{VARIANTS[0]}: this checkpoint has no distilled variant"
+            raise InvalidRequest("variant", rule, request.variant, VARIANTS[0])
 
-    def _conditioned(self, request: GenerationRequest) -> Denoiser:
-        """The backbone bound to the prompt, guided away from the negative prompt."""
-
-        def conditioned_on(prompt: str) -> Denoiser:
-            text_BLE, mask_BL = self.model.text.encode([prompt])
-
-            def denoise(x_BTHWC: Tensor, t_B: Tensor) -> Tensor:
-                x0_BTHWC: Tensor = self.model.backbone(x_BTHWC, t_B, text_BLE, mask_BL)
-                return x0_BTHWC
-
-            return denoise
-
-        asked, avoided = conditioned_on(request.prompt), conditioned_on(request.negative_prompt)
-        return guided(asked, avoided, request.guidance)
+    @contextmanager
+    def _weights_of(self, variant: Variant) -> Iterator[None]:
+        adapter = self.model.distilled
+        if variant == "standard" or adapter is None:
+            yield
+            return
+        attach(self.model, adapter)
+        try:
+            yield
+        finally:
+            detach(self.model, adapter.name)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgecore_aiprod.presets import SPATIAL, TEMPORAL, VaeParams
+from edgecore_aiprod.shapes import check_shape
 
 
 def zero(layer: nn.Linear) -> None:
@@ -138,6 +139,26 @@ def opponent_basis() -> Tensor:
     return F.normalize(basis, dim=1) * torch.tensor([[1.0], [2.0], [2.0]])
 
 
+class Sharpener(nn.Module):
+    """Two convolutions on single pixels, added to the picture that comes from patches.
+
+    An edge within a patch is a step of its place, which is far from linear in the patch's features; a patch
+    alone makes it soft.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.mix = SpatialConv(3 + features, 2 * features)
+        self.out = nn.Linear(2 * features, 3)
+        zero(self.out)
+
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        """(…, 3 + features) → (…, 3)."""
+        y_BTHWC: Tensor = x_BTHWC[..., :3] + self.out(F.silu(self.mix(F.silu(x_BTHWC))))
+        return y_BTHWC
+
+
 class Encoder(nn.Module):
     def __init__(self, params: VaeParams) -> None:
         super().__init__()
@@ -173,13 +194,15 @@ class Decoder(nn.Module):
             self.levels.extend(ResidualBlock(channels) for _ in range(params.decoder_depth))
             self.levels.append(Up(channels, above))
         self.levels.extend(ResidualBlock(first) for _ in range(params.decoder_depth))
-        self.outlet = SpatialConv(first, 3 * params.patch**2)
+        self.outlet = SpatialConv(first, (3 + params.sharpen) * params.patch**2)
+        self.sharpener = Sharpener(params.sharpen)
 
     def forward(self, z_BTHWC: Tensor) -> Tensor:
         x = self.inlet(z_BTHWC)
         for level in self.levels:
             x = level(x)
-        return unfold_patches(self.outlet(x).float(), self.patch) @ opponent_basis().to(z_BTHWC.device)
+        picture_BTHWC: Tensor = self.sharpener(unfold_patches(self.outlet(x), self.patch))
+        return picture_BTHWC.float() @ opponent_basis().to(z_BTHWC.device)
 
 
 class VideoVae(nn.Module):
@@ -191,6 +214,7 @@ class VideoVae(nn.Module):
 
     def encode(self, video_BTHWC: Tensor) -> Tensor:
         """Raises ValueError on a size the grid does not fit."""
+        check_shape("video_BTHWC", video_BTHWC, B=None, T=None, H=None, W=None, C=3)
         _, frames, height, width, _ = video_BTHWC.shape
         if (frames - 1) % TEMPORAL or height % SPATIAL or width % SPATIAL:
             raise ValueError(f"frames must be 4k+1 and sides multiples of 16, not {frames}×{height}×{width}")
@@ -198,6 +222,8 @@ class VideoVae(nn.Module):
         return z_BTHWC
 
     def decode(self, z_BTHWC: Tensor) -> Tensor:
+        """Raises ValueError on a shape that is no latent's."""
+        check_shape("z_BTHWC", z_BTHWC, B=None, T=None, H=None, W=None, C=self.decoder.inlet.in_features)
         video_BTHWC: Tensor = self.decoder(z_BTHWC)
         return video_BTHWC
 

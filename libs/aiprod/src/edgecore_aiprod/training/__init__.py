@@ -1,1 +1,1 @@
-"""Training: one loop (`loop`), four lessons (`vae`, `text`, `backbone`, `decoder`), TOML configurations."""
+"""Training: one loop (`loop`), a module a lesson, TOML configurations, folders of videos (`folder`)."""

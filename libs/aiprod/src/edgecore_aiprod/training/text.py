@@ -1,64 +1,101 @@
-"""The text encoder's lesson: name colour, shape and motion from captions of all languages.
+"""The text encoder's lesson: each register says one topic of a caption, the same in every language.
 
-Learned queries read the tokens by attention, the way the backbone will, and linear heads name what they read;
-the heads are thrown away afterwards.
+A topic's names each have a prototype vector, one more stands for "not said", and the topic's register has to
+come out at the right one (prototypical networks, Snell et al. 2017). So a scene ends at the same vectors
+whatever language it was told in, and the backbone has one language to learn. The prototypes are thrown away.
 """
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgecore_aiprod.captions import english_caption, lexicons, named_caption
+from edgecore_aiprod.captions import TOPICS, Caption, caption
 from edgecore_aiprod.presets import PRESETS, TextParams
 from edgecore_aiprod.text import TextEncoder
-from edgecore_aiprod.training.config import TrainConfig
+from edgecore_aiprod.training.config import Recipe, TrainConfig
 from edgecore_aiprod.training.loop import Dice
-from edgecore_aiprod.world import COLOURS, MOTIONS, SHAPES, sample_scene
+from edgecore_aiprod.vocabulary import vocabulary
+from edgecore_aiprod.world import sample_scene
 
-TOPICS: dict[str, tuple[str, ...]] = {"colour": tuple(COLOURS), "shape": SHAPES, "motion": tuple(MOTIONS)}
+_PULL = 1.0  # weight of the distance to the right prototype
+_DRESSED = 0.15  # share of captions with a term of film that says nothing of the scene
+_DRESSES = ("lens and focus", "light", "composition", "style and grade")
 
 
 class Reader(nn.Module):
-    """The encoder and, for training only, one query and head per topic."""
+    """The encoder and, for training only, the prototypes (names + 1, out) of each topic."""
 
     def __init__(self, params: TextParams) -> None:
         super().__init__()
         self.encoder = TextEncoder(params)
-        self.query = nn.Parameter(torch.randn(len(TOPICS), params.out))
-        self.heads = nn.ModuleList(nn.Linear(params.out, len(names)) for names in TOPICS.values())
+        self.prototypes = nn.ParameterList(
+            torch.randn(len(names) + 1, params.out) for names in TOPICS.values()
+        )
 
-    def forward(self, prompts: list[str]) -> list[Tensor]:
-        """Logits (B, names) by topic."""
-        tokens_BLE, mask_BL = self.encoder.encode(prompts)
-        score_BQL = torch.einsum("qe,ble->bql", self.query, tokens_BLE) / self.query.shape[-1] ** 0.5
-        weight = score_BQL.float().masked_fill(~mask_BL[:, None], -torch.inf).softmax(dim=-1)
-        read_BQE = weight @ tokens_BLE
-        return [head(read_BQE[:, topic]) for topic, head in enumerate(self.heads)]
+    def forward(self, prompts: list[str]) -> tuple[Tensor, list[Tensor]]:
+        """Registers (B, R, out), and by topic the logits (B, names + 1): squared distances, negated."""
+        register_BRE = self.encoder.encode(prompts)
+        return register_BRE, [
+            -(register_BRE[:, topic, None] - prototype_NE).square().sum(dim=-1)
+            / prototype_NE.shape[-1] ** 0.5
+            for topic, prototype_NE in enumerate(self.prototypes)
+        ]
+
+
+def said(told: Caption) -> list[int]:
+    """By topic the index of what the caption says; one past the names where it says nothing."""
+    return [
+        names.index(value) if (value := getattr(told, topic)) is not None else len(names)
+        for topic, names in TOPICS.items()
+    ]
+
+
+@functools.cache
+def _dresses() -> tuple[str, ...]:
+    return tuple(term.term for term in vocabulary() if term.group in _DRESSES)
+
+
+def dressed(told: Caption, rng: np.random.Generator) -> Caption:
+    """With a term of the video vocabulary before or after it."""
+    terms = _dresses()
+    term = terms[int(rng.integers(len(terms)))]
+    text = f"{told.text}, {term}" if rng.random() < 0.7 else f"{term}, {told.text}"
+    return told._replace(text=text)
+
+
+def byte_level(preset: str) -> TextParams:
+    """The text encoder of a preset; this lesson is for the byte-level one."""
+    params = PRESETS[preset].text
+    if not isinstance(params, TextParams):
+        raise ValueError(f"preset: one whose text encoder is byte-level, not {preset!r}")
+    return params
 
 
 class TextLesson:
     def __init__(self, config: TrainConfig) -> None:
         torch.manual_seed(config.seed)
-        self.config = config
-        self.model: Reader = Reader(PRESETS[config.preset].text)
+        self.model: Reader = Reader(byte_level(config.preset))
 
-    def loss(self, dice: Dice, step: int) -> tuple[Tensor, dict[str, float]]:
-        locales = list(lexicons())
-        prompts: list[str] = []
-        answers: list[list[int]] = []
-        for _ in range(self.config.batch):
-            scene = sample_scene(dice.numpy)
-            if dice.numpy.random() < self.config.languages:
-                locale = locales[int(dice.numpy.integers(len(locales)))]
-                prompts.append(named_caption(locale, scene.colour, scene.shape, scene.motion))
-            else:
-                prompts.append(english_caption(scene, dice.numpy))
-            answers.append([names.index(getattr(scene, topic)) for topic, names in TOPICS.items()])
-        truth_BQ = torch.tensor(answers)
-        logits = self.model(prompts)
-        losses = [F.cross_entropy(said.float(), truth_BQ[:, topic]) for topic, said in enumerate(logits)]
-        right = torch.stack([said.argmax(-1) == truth_BQ[:, topic] for topic, said in enumerate(logits)])
-        figures = {topic: float(right[index].float().mean()) for index, topic in enumerate(TOPICS)}
+    def loss(self, dice: Dice, recipe: Recipe, step: int) -> tuple[Tensor, dict[str, float]]:
+        told = [self._told(dice.numpy, recipe) for _ in range(recipe.batch)]
+        truth_BQ = torch.tensor([said(one) for one in told])
+        register_BRE, logits = self.model([one.text for one in told])
+        losses, figures = [], {}
+        for topic, (name, logit_BN) in enumerate(zip(TOPICS, logits, strict=True)):
+            truth_B = truth_BQ[:, topic]
+            away = (register_BRE[:, topic] - self.model.prototypes[topic][truth_B]).square().mean()
+            losses.append(F.cross_entropy(logit_BN.float(), truth_B) + _PULL * away)
+            figures[name] = float((logit_BN.argmax(-1) == truth_B).float().mean())
         return torch.stack(losses).sum(), figures
+
+    @staticmethod
+    def _told(rng: np.random.Generator, recipe: Recipe) -> Caption:
+        if rng.random() < recipe.text_drop:
+            return Caption("")
+        told = caption(sample_scene(rng), rng, recipe.languages)
+        return dressed(told, rng) if rng.random() < _DRESSED else told

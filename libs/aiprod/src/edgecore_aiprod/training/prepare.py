@@ -1,0 +1,98 @@
+"""Encoding a folder of videos into a cache, once: what `train prepare` does.
+
+Everything is looked at before anything is written, so that one error names all that is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.progress import track
+from safetensors.torch import save_file
+
+from edgecore_aiprod.errors import TrainingError
+from edgecore_aiprod.pixels import to_pixels
+from edgecore_aiprod.replacement import replacing
+from edgecore_aiprod.training.folder import INDEX, LATENTS, Entry
+from edgecore_aiprod.training.footage import BUCKETS, Bucket, choose_bucket, measure, read_clip
+from edgecore_aiprod.training.listing import Row, find_listing, read_listing
+from edgecore_aiprod.vae import VideoVae
+
+
+class Prepared(NamedTuple):
+    clips: int  # in the index
+    encoded: int  # now; the others were there
+
+
+def prepare(
+    data: Path, cache: Path, vae: VideoVae, buckets: tuple[Bucket, ...] = BUCKETS, quiet: bool = False
+) -> Prepared:
+    """Encode what the cache does not have yet, then write its index.
+
+    A clip's file is named after its content, the encoder and its size, so it is never stale. Raises
+    TrainingError that lists all rows that cannot be used; nothing has been written then.
+    """
+    listing = find_listing(data)
+    rows, problems = read_listing(listing)
+    chosen: list[tuple[Row, Bucket]] = []
+    for row in track(rows, "looking", disable=quiet):
+        try:
+            chosen.append((row, _bucket(row, buckets)))
+        except ValueError as error:
+            problems.append(f"line {row.line}: {error}")
+    if problems:
+        raise TrainingError(str(listing), *sorted(problems, key=_line))
+    if not chosen:
+        raise TrainingError(str(listing), "names no clip")
+    cache.mkdir(parents=True, exist_ok=True)
+    encoder = _fingerprint(vae)
+    entries = [_entry(row, bucket, data, encoder) for row, bucket in chosen]
+    missing = {
+        entry.latents: (row.file, bucket)
+        for entry, (row, bucket) in zip(entries, chosen, strict=True)
+        if not (cache / entry.latents).exists()
+    }
+    for name, (file, bucket) in track(missing.items(), "encoding", disable=quiet):
+        _encode(vae, file, bucket, cache / name)
+    with replacing(cache / INDEX) as partial:
+        partial.write_text("".join(f"{entry.to_json()}\n" for entry in entries), encoding="utf-8")
+    return Prepared(len(entries), len(missing))
+
+
+def _bucket(row: Row, buckets: tuple[Bucket, ...]) -> Bucket:
+    size = measure(row.file, max(bucket.frames for bucket in buckets))
+    bucket = choose_bucket(size, buckets)
+    if bucket is None:
+        shortest = min(bucket.frames for bucket in buckets)
+        raise ValueError(f"{row.file.name}: has {size.frames} frames, the shortest bucket needs {shortest}")
+    return bucket
+
+
+def _line(problem: str) -> int:
+    return int(problem.removeprefix("line ").partition(":")[0])
+
+
+def _entry(row: Row, bucket: Bucket, data: Path, encoder: str) -> Entry:
+    with row.file.open("rb") as source:
+        digest = hashlib.file_digest(source, "sha256").hexdigest()
+    latents = f"{digest[:16]}-{encoder[:8]}-{bucket}.safetensors"
+    return Entry(str(row.file.relative_to(data)), row.caption, bucket, digest, latents)
+
+
+def _fingerprint(vae: VideoVae) -> str:
+    """SHA-256 of the encoder's weights: latents of another encoder mean something else."""
+    digest = hashlib.sha256()
+    for name, value in vae.encoder.state_dict().items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _encode(vae: VideoVae, file: Path, bucket: Bucket, path: Path) -> None:
+    video_BTHWC = to_pixels(read_clip(file, bucket))[None]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        latents_THWC = vae.encode(video_BTHWC)[0].bfloat16()
+    with replacing(path) as partial:
+        save_file({LATENTS: latents_THWC.contiguous()}, partial)
