@@ -7,11 +7,13 @@ OUT ?= out.mp4
 STAMP := .venv/.installed
 BUF := proto/node_modules/.bin/buf
 PACKAGES := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml cli/pyproject.toml sdk/*/pyproject.toml)
-SOURCES := libs services cli sdk tests benchmarks examples conftest.py
+SOURCES := libs services cli sdk tests benchmarks examples observability conftest.py
 TYPED := libs/contracts/src/edgecore_contracts libs/runtime/src/edgecore_runtime libs/aiprod/src/edgecore_aiprod \
-	services/gateway/src services/scheduler/src services/inference/src cli/src sdk/python/src benchmarks examples
+	services/gateway/src services/scheduler/src services/inference/src services/preview/src \
+	services/cost/src services/analytics/src services/autoscaler/src cli/src sdk/python/src benchmarks examples \
+	observability/dashboard.py observability/targets.py
 
-.PHONY: help setup demo up test test-unit lint fmt proto bench constraints clean
+.PHONY: help setup demo up test test-unit test-real test-cluster images lint fmt proto bench constraints clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,12 +38,23 @@ test: setup ## unit, local and end-to-end tests
 test-unit: setup ## the pure tests alone: no process, no network
 	$(BIN)/python -m pytest -q -m "not local"
 
+test-real: setup ## the same adapter and end-to-end suites on Kafka, PostgreSQL and Redis in containers
+	EDGECORE_TEST_REAL=1 $(BIN)/python -m pytest -q libs/runtime/tests services tests/real --durations=10
+
+test-cluster: setup ## the chart, installed where your kubeconfig points; its nodes must have the images
+	EDGECORE_TEST_CLUSTER=1 $(BIN)/python -m pytest -q tests/cluster --durations=10
+
+images: ## build every service's image: TAG, BASE_IMAGE, NETWORK and PIP_CONFIG as docker-bake.hcl says
+	docker buildx bake $(if $(filter host,$(NETWORK)),--allow=network.host) \
+		$(if $(PIP_CONFIG),--allow=fs.read=$(PIP_CONFIG))
+
 lint: setup ## format, style, types, layers, contracts
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m edgecore_contracts.generate --check
+	$(BIN)/python -m edgecore_gateway.openapi | diff -q - docs/openapi.json
 	test -x $(BUF) || npm install --prefix proto --no-package-lock --no-fund --no-audit --loglevel error
 	cd proto && ../$(BUF) lint && ../$(BUF) breaking --against v1.binpb
 
@@ -51,9 +64,14 @@ fmt: setup ## format and sort imports
 
 proto: setup ## regenerate what follows from proto/ and topics/
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m edgecore_contracts.generate
+	$(BIN)/python -m edgecore_gateway.openapi > docs/openapi.json
 
-bench: setup ## NAME=<name> runs one benchmark; without NAME lists them
-	$(BIN)/python -m benchmarks $(NAME)
+studio: ## build web/ into the gateway's package
+	npm install --prefix web --no-fund --no-audit --loglevel error
+	npm run --prefix web build
+
+bench: setup ## NAME=<name> runs one benchmark; without NAME lists them; ARGS=--help
+	$(BIN)/python -m benchmarks $(NAME) $(ARGS)
 
 constraints: setup ## pin the versions that are installed now
 	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } > constraints.new

@@ -14,8 +14,21 @@ PROCESSES = frozenset(
 )
 """Fixtures that start processes; a test that uses one belongs to the tier `local`."""
 
+PARTS = frozenset({"embedded", "parts"})
+"""Those that are PostgreSQL, broker and Redis: with EDGECORE_TEST_REAL real ones, and nothing else is run."""
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if PROCESSES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.local)
+    if os.environ.get("EDGECORE_TEST_REAL"):
+        others = [item for item in items if not _on_real_parts(item)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if _on_real_parts(item)]
+
+
+def _on_real_parts(item: pytest.Item) -> bool:
+    """Whether it says anything about the real parts; what is about the embedded ones themselves does not."""
+    about_embedded = "embedded" in item.path.name or item.get_closest_marker("log_in_memory")
+    return not about_embedded and bool(PARTS & set(getattr(item, "fixturenames", ())))

@@ -21,6 +21,9 @@ DATABASE_STEPS = ("commit.before", "commit.after", "publish.before", "publish.af
 POINTS = (
     *(f"gateway.{step}" for step in DATABASE_STEPS),
     *(f"scheduler.{step}" for step in DATABASE_STEPS),
+    *(f"cost.{step}" for step in DATABASE_STEPS),
+    "analytics.commit.before",
+    "analytics.commit.after",
     "inference.assigned",
     "inference.upload.before",
     "inference.upload.after",
@@ -29,7 +32,8 @@ POINTS = (
     "engine.step",
     "engine.encode",
 )
-CHILDREN = ("gateway", "scheduler", "inference", "broker", "postgres", "engine")
+SERVICES = ("gateway", "scheduler", "inference", "preview", "cost", "analytics", "autoscaler")
+CHILDREN = (*SERVICES, "broker", "postgres", "redis", "engine")
 """What is killed at random times; the engine is inference's own child."""
 
 FIRE_SECONDS = 60.0

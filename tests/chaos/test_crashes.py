@@ -9,7 +9,8 @@ import pytest
 
 from edgecore_cli.process import stack_process
 
-from .harness import SETTINGS, Storm
+from .books import audit
+from .harness import SERVICES, SETTINGS, Storm
 from .history import violations
 
 SEED = int(os.environ.get("EDGECORE_CHAOS_SEED", "20261121"))
@@ -17,14 +18,16 @@ POINTS = (
     "gateway.commit.after",
     "scheduler.publish.after",
     "scheduler.ack.before",
+    "cost.commit.after",
+    "cost.publish.after",
     "inference.upload.after",
     "engine.step",
 )
-CHILDREN = ("broker", "gateway", "scheduler", "inference")
+CHILDREN = ("broker", *SERVICES)
 
 
 @pytest.mark.local
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 async def test_no_job_is_lost_and_none_ends_twice(tmp_path: Path) -> None:
     print(f"seed {SEED}; set EDGECORE_CHAOS_SEED to repeat")
     crash_directory = tmp_path / "crash"
@@ -38,5 +41,6 @@ async def test_no_job_is_lost_and_none_ends_twice(tmp_path: Path) -> None:
             storm.kill_now(child)
         storm.settle()
         problems = await violations(stack.record.database_url, stack.directory / "artifacts", storm.accepted)
+        problems += await audit(stack.record.database_url, storm.accepted)
     assert problems == []
     assert len(storm.kills) == len(POINTS) + len(CHILDREN)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgecore.jobs.v1.commands_pb2 import CancelJob
 from edgecore_contracts.cloudevents import Event, MalformedEvent, decode
-from edgecore_contracts.topics import MESSAGES, catalogue, topic_of
+from edgecore_contracts.topics import MESSAGES, POOL_EVENTS, catalogue, topic_of
 from edgecore_runtime.clock import FakeClock
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ def wire(event: Event) -> Event:
 @pytest.mark.parametrize(("topic", "message"), EXAMPLES)
 def test_an_example_goes_over_the_wire_unchanged(topic: str, message: dict[str, Any]) -> None:
     parsed = json_format.ParseDict(message["example"], MESSAGES[message["type"]]())
-    event = Event("evt_1", "edgecore/test", FakeClock().now(), parsed.job_id, parsed, {"traceparent": "00-1-2-01"})  # type: ignore[attr-defined]
+    event = Event("evt_1", "edgecore/test", FakeClock().now(), "key", parsed, {"traceparent": "00-1-2-01"})
     assert wire(event) == event
     assert topic_of(parsed).name == topic
     assert json_format.MessageToDict(parsed) == message["example"], "the example says everything it sets"
@@ -40,7 +40,7 @@ def test_files_are_named_by_their_topics_and_make_the_catalogue() -> None:
     assert set(catalogue()) == set(FILES)
     for topic in catalogue().values():
         assert topic.owner in topic.producers
-        assert topic.partitions == 64
+        assert topic.partitions == (8 if topic.name == POOL_EVENTS else 64)
         assert topic.dead_letters == f"{topic.name}.dlq"
 
 

@@ -1,0 +1,111 @@
+"""Studio in a real browser: sign in, see the estimate, submit, watch frames come, play, find it in the list."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+SECONDS = 150_000
+"""In milliseconds: for a long video, on a machine that may be busy."""
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, or the one that EDGECORE_CHROMIUM names.
+
+    For this module alone: while Playwright runs, this thread has its event loop, and no other test may start one.
+    """
+    program = os.environ.get("EDGECORE_CHROMIUM") or shutil.which("chromium")
+    if program is None and "CI" not in os.environ:
+        pytest.skip("no browser: install Debian's package chromium, or set EDGECORE_CHROMIUM")
+    assert program, "CI runs Studio's tests, and they need Debian's package chromium"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, base_url: str) -> Iterator[Page]:
+    opened = browser.new_page(base_url=base_url)
+    complaints: list[str] = []
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+
+    def on_console(message: ConsoleMessage) -> None:
+        # An answer that refuses is the test's own doing.
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            complaints.append(message.text)
+
+    opened.on("console", on_console)
+    yield opened
+    opened.close()
+    assert complaints == []
+
+
+def sign_in(page: Page, password: str) -> None:
+    page.goto("/")
+    page.get_by_label("Email").fill("dev@edgecore.local")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_wrong_password_is_refused_in_words(page: Page) -> None:
+    sign_in(page, "not the password")
+    expect(page.get_by_role("alert")).not_to_be_empty()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_from_a_prompt_to_a_playing_video(page: Page, password: str) -> None:
+    sign_in(page, password)
+    page.get_by_label("What should it show?").fill("a blue heart moving up")
+    page.get_by_label("Size").select_option("96×64")
+    page.get_by_label("Frames").select_option("33")
+    page.get_by_label("Steps").fill("50")
+    estimate = page.get_by_role("table", name="Estimate")
+    expect(estimate).to_contain_text("aiprod")
+    expect(estimate).to_contain_text("runway")
+    expect(estimate.locator(".best")).to_contain_text("$")
+
+    page.get_by_role("button", name="Generate").click()
+    preview = page.get_by_label("Live preview")
+    expect(preview).to_have_attribute("data-frames", re.compile(r"^([3-9]|\d\d+)$"), timeout=SECONDS)
+    lit = """canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+        .data.some(value => value > 60 && value < 250)"""
+    assert preview.evaluate(lit), "the preview shows a picture"
+
+    video = page.locator("video")
+    expect(video).to_be_visible(timeout=SECONDS)
+    page.wait_for_function(
+        "() => { const v = document.querySelector('video'); return v && v.currentTime > 0.2 }", timeout=SECONDS
+    )
+    assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [96, 64]
+    expect(page.get_by_role("status")).to_contain_text("DELIVERED")
+    expect(page.get_by_label("Video").locator("dd").nth(1)).to_contain_text("$", timeout=SECONDS)
+    expect(page.get_by_label("Jobs").get_by_role("listitem").first).to_contain_text("a blue heart moving up")
+    if shot := os.environ.get("EDGECORE_SCREENSHOT"):
+        page.screenshot(path=shot, full_page=True)
+
+
+def test_the_session_survives_a_reload_and_ends_on_sign_out(page: Page, password: str) -> None:
+    sign_in(page, password)
+    expect(page.get_by_label("New video")).to_be_visible()
+    page.reload()
+    expect(page.get_by_label("New video")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_what_the_server_refuses_is_said_by_field(page: Page, password: str) -> None:
+    sign_in(page, password)
+    page.get_by_label("Steps").fill("")
+    page.get_by_label("Steps").evaluate("input => { input.removeAttribute('min'); input.removeAttribute('max') }")
+    page.get_by_label("Steps").fill("99")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("alert")).to_contain_text("steps must be an integer from 1 to 50")
