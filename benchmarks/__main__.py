@@ -1,4 +1,6 @@
-"""`python -m benchmarks [NAME]`: run one benchmark, print its figures as the last line, keep them in results/."""
+"""`python -m benchmarks [NAME [OPTIONS]]`: run one benchmark, print its figures as the last line, keep them in
+results/. Some have options of their own: `NAME --help`.
+"""
 
 import argparse
 import importlib
@@ -9,27 +11,56 @@ from pathlib import Path
 
 from benchmarks.page import write_page
 from benchmarks.result import RESULTS, stamp
+from edgecore_aiprod import AiprodError
 
 NAMES = {
     "demo": "make demo, twice: time of each phase",
     "model": "the detector on 200 unseen English prompts",
+    "model-detector": "the detector on 2,000 rendered scenes, and at other sizes and lengths",
+    "model-languages": "the detector on clips for captions in 102 languages, and in free English",
+    "model-vae": "the autoencoder on unseen clips, beside as many values of a smaller clip",
+    "model-hybrid": "the hybrid backbone beside its attention-only twin: trained (nano), and in size (base)",
+    "model-distilled": "four steps of the distilled variant beside twenty of the standard one",
+    "model-flow": "does motion follow the field that is asked for, at strengths 0, ½ and 1",
+    "model-lora": "an adapter for an object nano has never seen: what it learns, and what it forgets",
+    "model-speed": "one clip of 17 frames at 128×128, through the upsampler, and at 64×64",
+    "model-memory": "memory of one pass of base beside attention alone, each in a process of its own",
     "submit": "POST /generate with 32 clients, beside a bare FastAPI no-op",
     "crash": "kill -9 at every crash point and at random times; then the history checker",
+    "up": "edgecore up: seconds to ready, memory by process",
+    "house-kill": "kill -9 of each of the seven services while 100 jobs run; then histories and books",
+    "preview-latency": "from a node's send to a WebSocket's receive of a frame, with 1 and with 20 viewers",
+    "house-fallback": "a provider that is down, slow, refuses or fails: what becomes of the jobs",
+    "house-estimate": "the predictor of seconds and cost on unseen sizes × frames × steps, by the real pipeline",
+    "house-e2e": "one end-to-end suite: on the local stack, on real Kafka, on the cluster",
+    "house-operator": "a GPUPool of no nodes when a job comes: what `make test-cluster` saw",
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="make bench NAME=…", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench NAME=… ARGS=…", description=__doc__, add_help=False)
     parser.add_argument("name", nargs="?", choices=sorted(NAMES))
     parser.add_argument("--seed", type=int, default=20261121)
-    arguments = parser.parse_args()
-    if arguments.name is None:
-        for name, about in NAMES.items():
-            print(f"{name:10s} {about}")
+    name = parser.parse_known_args()[0].name
+    benchmark = None if name is None else importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+    if benchmark is not None and hasattr(benchmark, "add_options"):
+        benchmark.add_options(parser)
+    parser.add_argument("-h", "--help", action="help")
+    options = vars(parser.parse_args())
+    if benchmark is None:
+        for listed, about in NAMES.items():
+            print(f"{listed:16s} {about}")
         return
-    result = importlib.import_module(f"benchmarks.{arguments.name}").run(arguments.seed) | {"seed": arguments.seed}
+    seed = {"seed": options.pop("seed")}
+    changed = {
+        key: value.name if isinstance(value, Path) else str(value)
+        for key, value in options.items()
+        if value != parser.get_default(key)
+    }
+    del options["name"], changed["name"]
+    result = benchmark.run(**seed, **options) | seed | ({"options": changed} if changed else {})
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{arguments.name}.json").write_text(json.dumps(result | stamp(), indent=2) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps(result | stamp(), indent=2) + "\n")
     write_page(Path("docs/benchmarks.md"), RESULTS)
     print(json.dumps(result))
     sys.exit(0 if all(figure["ok"] for figure in result["figures"]) else 1)
@@ -38,5 +69,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except subprocess.CalledProcessError as error:
+    except (subprocess.CalledProcessError, AiprodError) as error:
         sys.exit(f"benchmark failed: {error}")

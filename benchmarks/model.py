@@ -8,7 +8,8 @@ from rich.progress import track
 from benchmarks.result import figure
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_aiprod.detector import detect
-from edgecore_aiprod.evaluate import generate_trials, prompts, reconstruct_trials, summary
+from edgecore_aiprod.evaluation.attributes import summary
+from edgecore_aiprod.evaluation.trials import generate_trials, prompts, reconstruct_trials
 from edgecore_aiprod.world import render
 
 COUNT = 200

@@ -17,9 +17,11 @@ def write_page(page: Path, results: Path) -> None:
 
 
 def _section(result: dict[str, Any]) -> str:
+    options = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in result.get("options", {}).items())
+    command = f"make bench NAME={result['name']}" + (f' ARGS="{options}"' if options else "")
     lines = [
         f"## {result['name']}",
-        f"`make bench NAME={result['name']}` · {result['date']} · commit {result['commit']} · {result['machine']}"
+        f"`{command}` · {result['date']} · commit {result['commit']} · {result['machine']}"
         f" · seed {result['seed']}",
         "",
         "| what | measured | beside | ratio | asked | met | n |",
