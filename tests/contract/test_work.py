@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from edgecore_aiprod.flow import guided, latent_shape, sample
+from edgecore_aiprod.flow import guided, latent_shape, sample, schedule
 from edgecore_contracts.work import WORK
 
 
@@ -20,7 +20,8 @@ def test_passes_are_the_networks_calls(steps: int, guidance: float) -> None:
 
     generator = torch.Generator().manual_seed(0)
     noise = torch.zeros(1, 1, 1, 1, 1)
-    assert len(list(sample(guided(network, network, guidance), noise, steps, generator=generator))) == steps
+    states = sample(guided(network, network, guidance), noise, schedule(steps), generator=generator)
+    assert len(list(states)) == steps
     assert WORK["aiprod-nano"].passes(steps, guidance) == calls
 
 

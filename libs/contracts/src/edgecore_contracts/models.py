@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ModelRules:
-    """Ranges include both ends. Sides are pixels; a valid frame count is frames_step·k + 1."""
+    """Ranges include both ends. Sides are pixels; a valid frame count is frames_step·k + 1.
+
+    `image_side_*` are of a first frame as it is given; `motion_max` is pixels a frame; `distilled_steps` is the most
+    that the variant `distilled` takes; `upscale` says whether there is a second stage, which doubles the sides.
+    """
 
     name: str
     backend: str
@@ -24,6 +28,13 @@ class ModelRules:
     guidance_min: float
     guidance_max: float
     prompt_max: int
+    image_side_min: int
+    image_side_max: int
+    motion_max: float
+    variants: tuple[str, ...]
+    distilled_steps: int
+    upscale: bool
+    adapters_max: int
     default_width: int
     default_height: int
     default_frames: int
@@ -46,6 +57,13 @@ AIPROD_NANO = ModelRules(
     guidance_min=0.0,
     guidance_max=20.0,
     prompt_max=2000,
+    image_side_min=16,
+    image_side_max=4096,
+    motion_max=16.0,
+    variants=("standard", "distilled"),
+    distilled_steps=4,
+    upscale=True,
+    adapters_max=4,
     default_width=64,
     default_height=64,
     default_frames=17,

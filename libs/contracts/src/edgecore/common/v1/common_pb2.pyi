@@ -194,6 +194,11 @@ class GenerationSpec(_message.Message):
     GUIDANCE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     FORMATS_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    UPSCALE_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    FLOW_GUIDANCE_FIELD_NUMBER: _builtins.int
+    ADAPTERS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     prompt: _builtins.str
     negative_prompt: _builtins.str
@@ -209,9 +214,23 @@ class GenerationSpec(_message.Message):
     guidance: _builtins.float
     """Classifier-free guidance scale."""
     seed: _builtins.int
+    variant: _builtins.str
+    """Of the model's weights: standard or distilled; empty means standard."""
+    upscale: _builtins.bool
+    """The model's second stage makes the video at twice width and height."""
+    image: _builtins.str
+    """Key of the first frame's picture in the artifact store; empty without one."""
     @_builtins.property
     def formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Wanted renditions in order, of mp4, webm, prores; empty means mp4."""
+
+    @_builtins.property
+    def flow_guidance(self) -> Global___FlowGuidance:
+        """Absent: motion is as the prompt says."""
+
+    @_builtins.property
+    def adapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___AdapterUse]:
+        """Applied together."""
 
     def __init__(
         self,
@@ -227,14 +246,82 @@ class GenerationSpec(_message.Message):
         guidance: _builtins.float = ...,
         seed: _builtins.int = ...,
         formats: _abc.Iterable[_builtins.str] | None = ...,
+        variant: _builtins.str = ...,
+        upscale: _builtins.bool = ...,
+        image: _builtins.str = ...,
+        flow_guidance: Global___FlowGuidance | None = ...,
+        adapters: _abc.Iterable[Global___AdapterUse] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["flow_guidance", b"flow_guidance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["formats", b"formats", "fps", b"fps", "frames", b"frames", "guidance", b"guidance", "height", b"height", "model", b"model", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "seed", b"seed", "steps", b"steps", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapters", b"adapters", "flow_guidance", b"flow_guidance", "formats", b"formats", "fps", b"fps", "frames", b"frames", "guidance", b"guidance", "height", b"height", "image", b"image", "model", b"model", "negative_prompt", b"negative_prompt", "prompt", b"prompt", "seed", b"seed", "steps", b"steps", "upscale", b"upscale", "variant", b"variant", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationSpec: _TypeAlias = GenerationSpec  # noqa: Y015
+
+@_typing.final
+class FlowGuidance(_message.Message):
+    """A motion, the same everywhere and always, that steers sampling."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RIGHT_FIELD_NUMBER: _builtins.int
+    DOWN_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    right: _builtins.float
+    """Pixels to the right, of width, from a frame to the next."""
+    down: _builtins.float
+    """Pixels down, of height, from a frame to the next."""
+    strength: _builtins.float
+    """0 to 1: how much it counts."""
+    def __init__(
+        self,
+        *,
+        right: _builtins.float = ...,
+        down: _builtins.float = ...,
+        strength: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["down", b"down", "right", b"right", "strength", b"strength"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowGuidance: _TypeAlias = FlowGuidance  # noqa: Y015
+
+@_typing.final
+class AdapterUse(_message.Message):
+    """A low-rank adapter (LoRA) in a job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    key: _builtins.str
+    """Of its file in the artifact store."""
+    sha256: _builtins.str
+    """Of its file; lower-case hexadecimal."""
+    scale: _builtins.float
+    """How much it counts; 1 is as it was trained."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        key: _builtins.str = ...,
+        sha256: _builtins.str = ...,
+        scale: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "key", b"key", "scale", b"scale", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdapterUse: _TypeAlias = AdapterUse  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):
