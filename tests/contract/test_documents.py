@@ -5,7 +5,7 @@ from pathlib import Path
 import yaml
 
 from edgecore.common.v1 import common_pb2
-from edgecore_aiprod.rules import NANO_RULES
+from edgecore_aiprod.rules import DISTILLED_STEPS, NANO_RULES, VARIANTS
 from edgecore_contracts.models import AIPROD_NANO
 from edgecore_contracts.states import TRANSITIONS, JobState, Reason, mermaid
 
@@ -56,4 +56,7 @@ def test_the_gateways_rules_are_the_models_own() -> None:
     assert (own.steps.low, own.steps.high) == (ours.steps_min, ours.steps_max)
     assert own.guidance == (ours.guidance_min, ours.guidance_max)
     assert own.prompt[1] == own.negative_prompt[1] == ours.prompt_max
+    assert (own.image.low, own.image.high) == (ours.image_side_min, ours.image_side_max)
+    assert own.motion == ours.motion_max
+    assert (VARIANTS, DISTILLED_STEPS) == (ours.variants, ours.distilled_steps)
     assert ours.name == f"aiprod-{own.name}"
