@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,10 +85,10 @@ def read_file(path: Path) -> Adapter:
         raise CheckpointError(path.name, "is missing", name)
     for name in sorted(set(tensors) - wanted):
         raise CheckpointError(path.name, "is not of a layer that the config names", name)
-    for name, value in tensors.items():
-        if value.dim() != 2 or not value.is_floating_point():
+    for name, value in tensors.items():  # of floats in one byte torch cannot say whether they are finite
+        if value.dim() != 2 or not value.is_floating_point() or value.itemsize < 2:
             found = f"{value.dtype} {tuple(value.shape)}"
-            raise CheckpointError(path.name, f"is {found}, not a matrix of floats", name)
+            raise CheckpointError(path.name, f"is {found}, not a matrix of floats of 16 bits or more", name)
     _check_finite(tensors, path.name)
     return Adapter(
         name=config["name"],
@@ -117,12 +117,12 @@ def _read_content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(path.name, f"is not a safetensors file: {error}") from error
     try:
         config = json.loads(text)
-    except ValueError as error:
+        if not isinstance(config, dict) or config.get("format") != FORMAT:
+            raise CheckpointError(path.name, f'"format" is not {FORMAT}')
+        promised = config.pop("sha256", None)
+        found = content_sha256(config, tensors)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(path.name, f'has no JSON under "config" of its header: {error}') from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise CheckpointError(path.name, f'"format" is not {FORMAT}')
-    promised = config.pop("sha256", None)
-    found = content_sha256(config, tensors)
     if found != promised:
         raise CheckpointError(path.name, f"sha256 of the content is {found}, the header says {promised}")
     return config, tensors
@@ -148,8 +148,7 @@ def _check_config(config: Mapping[str, Any], file: str) -> None:
         "rank": type(rank) is int and rank >= 1,
         "alpha": isinstance(alpha, int | float)
         and not isinstance(alpha, bool)
-        and math.isfinite(alpha)
-        and alpha > 0,
+        and 0 < alpha <= sys.float_info.max,
         "base": isinstance(config.get("base"), str),
         "base_sha256": isinstance(config.get("base_sha256"), str),
         "layers": are_texts(config.get("layers")) and bool(config["layers"]),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgecore_aiprod.adapter import save_adapter
-from edgecore_aiprod.checkpoint import build_model, save_model
+from edgecore_aiprod.checkpoint import DISTILLED, build_model, save_model
 from edgecore_aiprod.errors import AiprodError
 from edgecore_aiprod.lora import checked_name
 from edgecore_aiprod.presets import PRESETS
@@ -22,8 +22,8 @@ from edgecore_aiprod.training.lora import trained_adapter
 
 
 def export(runs: Path, folder: Path, preset: str) -> None:
-    """Write the averaged weights of the runs, the decoder's second lesson and the upsampler where they were
-    run. Raises FileNotFoundError on a run that is missing.
+    """Write the averaged weights of the runs, the decoder's second lesson, the upsampler and the distilled
+    variant where they were run. Raises FileNotFoundError on a run that is missing.
     """
     model = build_model(PRESETS[preset])
     model.vae.load_state_dict(trained(runs / "vae" / "state.pt"))
@@ -38,6 +38,9 @@ def export(runs: Path, folder: Path, preset: str) -> None:
         model = replace(model, upsampler=None)
     model.text.load_state_dict(trained(runs / "text" / "state.pt", "encoder."))
     model.backbone.load_state_dict(trained(runs / "backbone" / "state.pt"))
+    if (runs / DISTILLED / "state.pt").exists():
+        model = replace(model, distilled=trained_adapter(runs / DISTILLED, DISTILLED))
+        lessons.append(DISTILLED)
     save_model(model, folder, {lesson: _last_line(runs / lesson) for lesson in lessons})
 
 

@@ -30,7 +30,6 @@ from edgecore_aiprod.rules import (
     check_request,
 )
 
-_DISTILLED_CHURN = 0.0  # share of fresh noise in the distilled variant's steps
 #: Times of the plain Euler steps after upsampling, from the noise added to 0; (0.0,) is none. LTX-2's second
 #: stage has .909, .725, .422, 0.
 REFINEMENT = (0.85, 0.6, 0.3, 0.0)
@@ -143,7 +142,7 @@ class AiprodPipeline:
         self._check_parts(request)
         distilled = request.variant == "distilled"
         steps = min(request.steps, DISTILLED_STEPS) if distilled else request.steps
-        guidance, churn = (1.0, _DISTILLED_CHURN) if distilled else (request.guidance, CHURN)
+        guidance = 1.0 if distilled else request.guidance
         refining = len(REFINEMENT) - 1 if request.upscale else 0
         progress = _Progress(steps + refining, on_step, should_stop)
         progress.ask()
@@ -159,7 +158,7 @@ class AiprodPipeline:
             opening = opening_latent(self.model, request, 1, self.device)
             progress.ask()
             latent = progress.through(
-                sample(denoise, noise, schedule(steps), churn, generator, opening), "sample", noise
+                sample(denoise, noise, schedule(steps), CHURN, generator, opening), "sample", noise
             )
             if request.upscale:
                 latent = self._upscaled(latent, request, generator, progress)

@@ -1,7 +1,7 @@
 """`python -m edgecore_aiprod.train LESSON --config FILE`: run one lesson, going on where it was stopped.
 
 `all` runs every lesson that has a config, in order; `plot` draws the curves of runs once more; `prepare`
-encodes a folder of videos to train on.
+encodes a folder of videos to train on; `restore` turns a release folder back into runs to go on from.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from edgecore_aiprod.training.plots import can_plot, draw_curves
 from edgecore_aiprod.training.state import check_past, read_facts
 
 #: In the order in which they build on each other.
-LESSONS = ("vae", "text", "backbone", "decoder", "upsampler", "lora")
+LESSONS = ("vae", "text", "backbone", "decoder", "upsampler", "distilled", "lora")
 
 
 def make_lesson(name: str, config: TrainConfig, runs: Path) -> Lesson:
     """`runs` holds the other lessons' folders: backbone, decoder and upsampler need a trained vae, the
-    backbone a text encoder too.
+    backbone a text encoder too, the distilled variant all three.
     """
     if name == "vae":
         from edgecore_aiprod.training.vae import VaeLesson
@@ -49,6 +49,10 @@ def make_lesson(name: str, config: TrainConfig, runs: Path) -> Lesson:
         from edgecore_aiprod.training.upsampler import UpsamplerLesson
 
         return UpsamplerLesson(config, runs)
+    if name == "distilled":
+        from edgecore_aiprod.training.distilled import DistilledLesson
+
+        return DistilledLesson(config, runs)
     from edgecore_aiprod.training.backbone import BackboneLesson
 
     return BackboneLesson(config, runs)
@@ -147,6 +151,19 @@ def _prepare(options: argparse.Namespace) -> int:
     return 0
 
 
+def _restore(options: argparse.Namespace) -> int:
+    from edgecore_aiprod.pipeline import shipped_checkpoint
+    from edgecore_aiprod.training.restore import restore
+
+    try:
+        lessons = restore(options.checkpoint or shipped_checkpoint(), options.runs)
+    except (OSError, CheckpointError, TrainingError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.runs}: {', '.join(lessons)}")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     from edgecore_aiprod.training.footage import BUCKETS, Bucket
 
@@ -187,6 +204,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FRAMESxHEIGHTxWIDTH",
         help=f"a size to bring clips to, may be repeated; default {', '.join(map(str, BUCKETS))}",
     )
+    release = commands.add_parser("restore", parents=[runs], help="make runs of a release, to go on from")
+    release.add_argument("--checkpoint", type=Path, help="its folder; the shipped nano if not given")
     return parser
 
 
@@ -195,6 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "prepare":
         return _prepare(options)
+    if options.command == "restore":
+        return _restore(options)
     if options.command == "plot":
         return _plot(options)
     if options.device == "cuda" and not torch.cuda.is_available():

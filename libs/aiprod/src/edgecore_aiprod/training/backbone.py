@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,20 +141,26 @@ def draw_condition(scene: Scene, bank: Bank, rng: np.random.Generator, recipe: R
         hints = bank.motion_hints(scene, everywhere=bool(rng.random() < 0.5))
         if rng.random() < 0.5:
             told = replace(scene, motion=str(rng.choice(list(MOTIONS))))
-    if rng.random() < recipe.opened:
-        hints[0, :, :, 3] = 1.0
-    prompt = "" if rng.random() < recipe.text_drop else caption(told, rng, recipe.languages).text
-    return prompt, hints
+    return _draw_given(lambda: caption(told, rng, recipe.languages).text, hints, rng, recipe)
 
 
 def draw_captioned(
     told: str, grid: Sequence[int], rng: np.random.Generator, recipe: Recipe
 ) -> tuple[str, Tensor]:
     """A prompt and hints (T, H, W, 4) for a clip of a folder, whose motion nobody knows."""
-    hints = torch.zeros(*grid, HINTS)
+    return _draw_given(lambda: told, torch.zeros(*grid, HINTS), rng, recipe)
+
+
+def _draw_given(
+    told: Callable[[], str], hints_THW4: Tensor, rng: np.random.Generator, recipe: Recipe
+) -> tuple[str, Tensor]:
+    """The prompt, or none, and the hints, which call the first frame clean or not.
+
+    `told` draws as well, so it is asked only for a prompt that is kept.
+    """
     if rng.random() < recipe.opened:
-        hints[0, :, :, 3] = 1.0
-    return "" if rng.random() < recipe.text_drop else told, hints
+        hints_THW4[0, :, :, 3] = 1.0
+    return "" if rng.random() < recipe.text_drop else told(), hints_THW4
 
 
 def _open_folder(config: TrainConfig, channels: int) -> FolderBank:

@@ -111,7 +111,8 @@ class Trainer:
         try:
             self.lesson.model.load_state_dict(state["model"])
             self.ema.load_state_dict(state["ema"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            if state["optimiser"] is not None:  # as in a run restored from a release
+                self.optimiser.load_state_dict(state["optimiser"])
         except (RuntimeError, ValueError) as error:
             raise TrainingError(str(self.folder), f"holds the state of another model: {error}") from error
         self.step = int(state["step"])
