@@ -180,8 +180,9 @@ def empty_database(parts: EmbeddedParts) -> str:
     return parts.database_url(f"analytics_{next(_numbers)}")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def house(parts: EmbeddedParts) -> AsyncIterator[House]:
+    """For a module: between the tests of others its loop would stand still, and its connections go stale."""
     async with running(parts.database_url("analytics"), parts.kafka_bootstrap) as one:
         yield one
 

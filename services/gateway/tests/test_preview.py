@@ -367,17 +367,25 @@ async def test_fifty_viewers(
 
 
 async def test_limits(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
-    async with kit.alone(kit.settings_alone(tmp_path, preview_viewers_most=1, preview_lifetime=4.0)) as url:
+    async with kit.alone(kit.settings_alone(tmp_path, preview_viewers_most=1)) as url:
         headers = {"Authorization": f"Bearer {(tmp_path / 'key').read_text().strip()}"}
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
             job_id = await kit.new_job(client)
-            async with watching(client, job_id) as first:
+            async with watching(client, job_id):
                 async with watching(client, job_id) as second:
                     (told,), code = await rest(second)
                 assert (told["code"], code) == ("resource_exhausted", 4429)
                 answer = await client.get(f"/api/v1/preview/{job_id}/stream")
                 assert (answer.status_code, answer.json()["code"]) == (429, "resource_exhausted")
-                assert await rest(first) == ([], 1012)  # its time is over: to be opened again
+
+
+async def test_a_viewers_time_is_limited(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
+    async with kit.alone(kit.settings_alone(tmp_path, preview_lifetime=1.0)) as url:
+        headers = {"Authorization": f"Bearer {(tmp_path / 'key').read_text().strip()}"}
+        async with httpx.AsyncClient(base_url=url, headers=headers) as client:
+            job_id = await kit.new_job(client)
+            async with watching(client, job_id) as viewer:
+                assert await rest(viewer) == ([], 1012)  # its time is over: to be opened again
             async with client.stream("GET", f"/api/v1/preview/{job_id}/stream") as sse:
                 assert [one async for one in events(sse.aiter_lines())] == []
 
