@@ -58,5 +58,5 @@ def test_the_gateways_rules_are_the_models_own() -> None:
     assert own.prompt[1] == own.negative_prompt[1] == ours.prompt_max
     assert (own.image.low, own.image.high) == (ours.image_side_min, ours.image_side_max)
     assert own.motion == ours.motion_max
-    assert (VARIANTS, DISTILLED_STEPS) == (ours.variants, ours.distilled_steps)
+    assert (ours.variants, ours.distilled_steps) == (VARIANTS, DISTILLED_STEPS)
     assert ours.name == f"aiprod-{own.name}"

@@ -8,13 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecore.common.v1.common_pb2 import GenerationSpec
+from edgecore.common.v1.common_pb2 import AdapterUse, FlowGuidance, GenerationSpec
+from edgecore_contracts.errors import InvalidInput
+from edgecore_contracts.own_only import own_only
 from edgecore_contracts.work import WORK
 from edgecore_cost.adapters.catalogue_file import BadCatalogue, load_catalogue, load_priors
 from edgecore_cost.domain.billing import Use, attempt_line, period_end, period_of
 from edgecore_cost.domain.catalogue import Offer
+from edgecore_cost.domain.estimate import Candidate, provider_candidates
+from edgecore_cost.domain.fleet import Fleet
 from edgecore_cost.domain.predictor import Measurement, fit
 from edgecore_cost.domain.prices import UNITS, Kind, NoPrice, Price, PriceBook, Unit
+from edgecore_cost.domain.pricing import backend_of
 from edgecore_cost.domain.quotes import Quote, State, decide
 from edgecore_cost.domain.work import Work, work_of
 
@@ -115,6 +120,80 @@ def works() -> list[Work]:
         for s in (5, 10, 20, 40)
     ]
     return [work_of(one) for one in specs]
+
+
+def asked(**changes: Any) -> GenerationSpec:
+    values = {
+        "model": "aiprod-nano",
+        "width": 64,
+        "height": 64,
+        "frames": 17,
+        "fps": 8,
+        "steps": 20,
+        "guidance": 4.0,
+    }
+    return GenerationSpec(**values | changes)
+
+
+def test_a_second_stage_counts_at_its_own_size() -> None:
+    plain, upscaled = work_of(asked()), work_of(asked(upscale=True))
+    assert (upscaled.tokens, upscaled.passes) == (plain.tokens, plain.passes) == (80, RULE.passes(20, 4.0))
+    assert upscaled.pixels == 4 * plain.pixels == 128 * 128 * 17
+    more = np.subtract(upscaled.features, plain.features)
+    assert list(more) == [0, 3, 3 * 320, 3 * 320**2, 3 * plain.pixels]
+
+
+@pytest.mark.parametrize(
+    ("changes", "passes"),
+    [
+        ({"variant": "standard"}, RULE.passes(20, 4.0)),
+        ({"variant": "distilled", "steps": 4}, RULE.passes(4, 4.0, distilled=True)),
+        ({"image": "inputs/i"}, RULE.passes(20, 4.0)),
+        ({"flow_guidance": FlowGuidance(right=1, strength=1)}, RULE.passes(20, 4.0)),
+        ({"flow_guidance": FlowGuidance(right=1, strength=0)}, RULE.passes(20, 4.0)),
+        ({"flow_guidance": FlowGuidance(right=1, strength=0.5)}, RULE.passes(20, 4.0, blended=True)),
+        ({"adapters": [AdapterUse(id="lora_1", scale=1)]}, RULE.passes(20, 4.0)),
+    ],
+)
+def test_what_else_is_asked_counts_as_the_model_works(changes: dict[str, Any], passes: int) -> None:
+    assert work_of(asked(**changes)) == Work(80, passes, 64 * 64 * 17)
+
+
+def test_a_motion_in_part_counts_in_the_second_stage_too() -> None:
+    half = FlowGuidance(right=1, strength=0.5)
+    assert work_of(asked(upscale=True, flow_guidance=half)).refinement == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({}, ""),
+        ({"variant": "standard"}, ""),
+        ({"variant": "distilled"}, "variant"),
+        ({"variant": "standard", "upscale": True}, "upscale"),
+        ({"image": "inputs/i"}, "image"),
+        ({"flow_guidance": FlowGuidance()}, "flow_guidance"),
+        ({"adapters": [AdapterUse(id="lora_1")]}, "adapters"),
+    ],
+)
+def test_what_only_our_own_nodes_can_make(changes: dict[str, Any], field: str) -> None:
+    assert own_only(asked(**changes)) == field
+
+
+def test_a_provider_is_no_candidate_for_what_it_cannot_follow() -> None:
+    fleet = Fleet((), {})
+
+    def found(**changes: Any) -> list[Candidate]:
+        return provider_candidates(asked(**changes), CATALOGUE, BOOK, fleet, CATALOGUE.providers, NOW)
+
+    assert any(one.available for one in found())
+    assert not any(one.available for one in found(image="inputs/i"))
+    assert all(one.detail.startswith("cannot follow image; makes ") for one in found(image="inputs/i"))
+
+
+def test_a_variant_that_is_none_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="variant: must be one of standard, distilled"):
+        backend_of(asked(variant="fast"))
 
 
 def test_without_measurements_the_prior_speaks() -> None:

@@ -114,6 +114,13 @@ async def test_providers_are_covered_within_the_limits(house: Any) -> None:
     ]
 
 
+async def test_no_provider_is_covered_for_what_it_cannot_follow(house: Any, kit: SimpleNamespace) -> None:
+    pictured = await house.reserve(*ids(), fallback=True, spec=kit.spec(image="inputs/i"))
+    assert [one.backend for one in pictured.quotes] == ["aiprod"]
+    larger = await house.reserve(*ids(), spec=kit.spec(upscale=True))
+    assert larger.amount.micros > pictured.amount.micros
+
+
 async def test_a_pending_job_is_decided(house: Any, kit: SimpleNamespace) -> None:
     (job, user), (poor_job, poor) = ids(), ids()
     await house.budget(poor, 0)

@@ -19,9 +19,13 @@ The prompt says how it behaves, `<word>` or `<word>:<path>`:
     noise       the same as pace, with previews of 480p noise, so that they are large
     chatter     print to standard output before every step
     wide        make noise, so that the file is large
+    tell:P      write the request into the file P as JSON, with the SHA-256 of the files that it names
 The checkpoint too: corrupt, absent (exit before being ready), wait:P (load until the file P exists).
 """
 
+import dataclasses
+import hashlib
+import json
 import os
 import signal
 import sys
@@ -37,6 +41,7 @@ from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped
 from edgecore_inference.engine.previews import Look
 from edgecore_inference.media.frames import Video
 
+REFINEMENT_STEPS = 3
 POLL_SECONDS = 0.005
 STEP_SECONDS = 0.01
 
@@ -56,8 +61,11 @@ class DrawnModel:
     def generate(self, request: Generate, on_step: OnStep, should_stop: Callable[[], bool]) -> Video:
         word, _, path = request.prompt.partition(":")
         self._fail(word)
+        if word == "tell":
+            _tell(request, Path(path))
+        steps = request.steps + (REFINEMENT_STEPS if request.upscale else 0)
         on_step("text", 1, 1)
-        for step in range(1, request.steps + 1):
+        for step in range(1, steps + 1):
             if word in ("hold", "deaf"):
                 _wait_for(Path(path), should_stop if word == "hold" else _never)
             if should_stop() and word != "deaf":
@@ -65,8 +73,9 @@ class DrawnModel:
             if word in ("pace", "note", "noise"):
                 time.sleep(STEP_SECONDS)
             self._misbehave(word, step)
-            on_step("sample", step, request.steps, partial(_sketch, request, step))
-        on_step("decode", 1, 1)
+            stage = "sample" if step <= request.steps else "upscale"
+            on_step(stage, step, steps, partial(_sketch, request, step))
+        on_step("decode", steps, steps)
         return _draw(request, word)
 
     @staticmethod
@@ -100,14 +109,24 @@ def _sketch(request: Generate, step: int, number: int) -> Look:
         Path(path).write_text(str(number + 1))
     if word == "noise":
         return Look(0, 1, np.random.default_rng(step).integers(0, 256, (480, 480, 3), np.uint8))
+    if step <= request.steps:
+        request = dataclasses.replace(request, upscale=False)
     video = _draw(request, word)
     at = 4 * number % len(video)
-    return Look(at, len(video), (video[at] * (step / request.steps)).astype(np.uint8))
+    return Look(at, len(video), (video[at] * min(step / request.steps, 1.0)).astype(np.uint8))
+
+
+def _tell(request: Generate, path: Path) -> None:
+    files = [request.image, *(one.path for one in request.adapters)]
+    digests = [hashlib.sha256(Path(one).read_bytes()).hexdigest() if one else "" for one in files]
+    path.write_text(json.dumps({**dataclasses.asdict(request), "digests": digests}))
 
 
 def _draw(request: Generate, word: str) -> Video:
     frames = request.frames - (word == "short")
-    video = np.zeros((frames, request.height, request.width - 16 * (word == "narrow"), 3), np.uint8)
+    scale = 2 if request.upscale else 1
+    sides = (scale * request.height, scale * request.width - 16 * (word == "narrow"))
+    video = np.zeros((frames, *sides, 3), np.uint8)
     if word == "wide":
         return np.random.default_rng(request.seed).integers(0, 256, video.shape, np.uint8)
     if word != "black":

@@ -73,6 +73,16 @@ async def test_frames_arrive_in_order_and_end_as_the_video(node: Node, scheduler
     assert all(one.made_at.seconds > 1_700_000_000 for one in frames)
 
 
+async def test_both_stages_are_seen_at_their_sizes(node: Node, scheduler, preview) -> None:
+    lease = scheduler.assign("job-1", prompt="pace", steps=20, upscale=True)
+    await report_of(scheduler, lease)
+    frames = await eventually(lambda: preview.of("job-1") if preview.of("job-1")[-1].step == 23 else [])
+    assert in_order(frames)
+    assert {one.steps for one in frames} == {23}
+    assert {one.width for one in frames if one.step <= 20} == {64}
+    assert (frames[-1].width, frames[-1].height) == (128, 128)
+
+
 async def test_the_next_job_and_the_next_attempt_begin_anew(node: Node, scheduler, preview) -> None:
     for job_id, token in (("job-1", 1), ("job-1", 2), ("job-2", 1)):
         await report_of(scheduler, scheduler.assign(job_id, token=token, prompt="pace"))
@@ -125,10 +135,16 @@ async def test_a_service_that_does_not_read_holds_nobody_up(start_node, schedule
     preview.reads = False
     node = await start_node(preview_address=f"127.0.0.1:{preview.port}", preview_share=1.0)
     await eventually(lambda: preview.streams)
-    lease = scheduler.assign("job-1", prompt="noise", steps=100)
-    report = await report_of(scheduler, lease)
+    long = scheduler.assign("job-1", prompt="noise", steps=3000)
+
+    async def full() -> bool:
+        return await metric(node, 'edgecore_inference_previews_total{fate="replaced"}') > 0
+
+    await eventually(full, 30)
+    scheduler.cancel(long)
+    assert (await report_of(scheduler, long)).outcome == CANCELLED
+    report = await report_of(scheduler, scheduler.assign("job-2", prompt="pace"))
     assert report.outcome == SUCCEEDED
-    assert await metric(node, 'edgecore_inference_previews_total{fate="replaced"}') > 0
     assert are_stored(node, report)
 
 

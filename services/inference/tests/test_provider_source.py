@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgecore.common.v1.common_pb2 import GenerationSpec
+from edgecore.common.v1.common_pb2 import AdapterUse, FlowGuidance, GenerationSpec
 from edgecore.jobs.v1.events_pb2 import AttemptOutcome
 from edgecore.scheduler.v1.scheduler_pb2 import Assign, Finished, LeaseRef
 from edgecore_contracts.states import Reason
@@ -42,7 +42,9 @@ class House:
         store = Artifacts(ObjectStore(self.artifacts.as_uri()))
         self._workshop = Workshop(source, store, scratch, SystemClock())
 
-    def attempt(self, number: int = 1, seconds: float = 60.0, formats: tuple[str, ...] = ("mp4",)) -> Attempt:
+    def attempt(
+        self, number: int = 1, seconds: float = 60.0, formats: tuple[str, ...] = ("mp4",), **more: Any
+    ) -> Attempt:
         spec = GenerationSpec(
             model="aiprod-nano",
             prompt="a red circle",
@@ -52,6 +54,7 @@ class House:
             fps=8,
             steps=20,
             formats=formats,
+            **more,
         )
         assign = Assign(
             lease=LeaseRef(lease_id=f"l{number}", token=number), job_id="job_1", attempt=number, spec=spec
@@ -163,6 +166,28 @@ async def test_an_order_that_cannot_be_stopped_is_unclear(house: House, monkeypa
     report = await running
     assert failed(report, Reason.PROVIDER_UNCLEAR)
     assert report.measurements.provider_seconds == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("variant", "distilled"),
+        ("upscale", True),
+        ("image", "inputs/image"),
+        ("flow_guidance", FlowGuidance(right=1.0, strength=1.0)),
+        ("adapters", [AdapterUse(id="lora_1", scale=1.0)]),
+    ],
+)
+async def test_what_no_provider_sells_is_not_ordered(house: House, field: str, value: Any) -> None:
+    report = await house.attempt(**{field: value}).run()
+    assert failed(report, Reason.INVALID_SPEC)
+    assert report.detail == f"{field}: not to be had from runway"
+    assert (house.orders, house.book.of("job_1")) == (0, None)
+
+
+async def test_the_standard_variant_is_what_providers_make(house: House) -> None:
+    report = await house.attempt(variant="standard").run()
+    assert report.outcome == AttemptOutcome.ATTEMPT_OUTCOME_SUCCEEDED, report.detail
 
 
 async def test_black_pictures_do_not_pass_the_gate(house: House) -> None:

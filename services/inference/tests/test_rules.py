@@ -128,6 +128,10 @@ def test_messages_survive_the_pipe(prompt: str, negative: str, seed: int, guidan
 @pytest.mark.parametrize(
     "message",
     [
+        messages.Generate(
+            *("a", "", 64, 64, 17, 20, 4.0, 1, 0.1, "distilled", True, "/scratch/image", (1.5, -2.0), 0.5),
+            (messages.Adapter("lora_1", "/scratch/adapters/1", -0.5),),
+        ),
         messages.Cancel(),
         messages.Encode("/scratch", 23.976, ("mp4", "prores")),
         messages.Previews(0.1),

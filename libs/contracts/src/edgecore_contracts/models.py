@@ -11,8 +11,8 @@ from dataclasses import dataclass
 class ModelRules:
     """Ranges include both ends. Sides are pixels; a valid frame count is frames_step·k + 1.
 
-    `image_side_*` are of a first frame as it is given; `motion_max` is pixels a frame; `distilled_steps` is the most
-    that the variant `distilled` takes; `upscale` says whether there is a second stage, which doubles the sides.
+    `image_side_*` are of a first frame as it is given; `motion_max` is pixels a frame; `distilled_steps` is the
+    most that the variant `distilled` takes; `upscale` says whether there is a second stage, which doubles sides.
     """
 
     name: str

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from edgecore.common.v1.common_pb2 import GenerationSpec
+from edgecore_contracts.own_only import own_only
 from edgecore_cost.adapters import fleet, prices
 from edgecore_cost.domain.catalogue import Catalogue
 from edgecore_cost.domain.estimate import Candidate, own_candidate, provider_candidates
@@ -40,9 +41,9 @@ class Quoting:
         return Quote(backend_of(spec), priced.expected, priced.upper)
 
     async def providers(self, session: AsyncSession, spec: GenerationSpec) -> list[Quote]:
-        """At every provider that may be used and has a price."""
+        """At every provider that may be used, has a price and can make the video."""
         book, found = await prices.book(session), []
-        for backend in self._backends:
+        for backend in () if own_only(spec) else self._backends:
             offer = self._catalogue.quoted_offer(backend, self._models.get(backend))
             if offer is None:
                 continue

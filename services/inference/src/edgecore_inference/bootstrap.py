@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from edgecore_inference.adapters.artifacts import Artifacts
 from edgecore_inference.adapters.engine_supervisor import EngineSupervisor
+from edgecore_inference.adapters.inputs import Inputs
 from edgecore_inference.adapters.preview_stream import PreviewStream
 from edgecore_inference.adapters.scheduler_stream import SchedulerStream
 from edgecore_inference.adapters.scratch import Scratch
@@ -33,14 +34,17 @@ def build(settings: Settings, clock: Clock | None = None, engine: Sequence[str] 
     health = Health()
     node_id = settings.node_id or socket.gethostname()
 
-    scratch = Scratch(Path(settings.scratch_directory) / f"inference-{node_id}")
+    directory = Path(settings.scratch_directory) / f"inference-{node_id}"
+    scratch = Scratch(directory)
     scratch.clear()
+    store = ObjectStore(settings.object_store_url)
     engines = EngineSupervisor(
         [*engine, settings.checkpoint], settings.engine_start_seconds, settings.engine_grace_seconds
     )
     previews = PreviewStream(settings.preview_address)
-    source = EngineSource(engines, previews, settings.preview_share, clock)
-    workshop = Workshop(source, Artifacts(ObjectStore(settings.object_store_url)), scratch, clock)
+    inputs = Inputs(store, directory / "adapters")
+    source = EngineSource(engines, inputs, previews, settings.preview_share, clock)
+    workshop = Workshop(source, Artifacts(store), scratch, clock)
 
     reports = Reports(Identity(node_id, settings.pool), lambda: _condition(engines), clock)
     worker = Worker(workshop, reports)

@@ -14,7 +14,7 @@ from edgecore_cost.domain.work import work_of
 RETENTION = timedelta(days=90)
 KINDS_MOST = 20
 """Windows of how many kinds of (model, device) are looked through, so that the query stays bounded."""
-NOT_STORED = ("prompt", "negative_prompt")
+NOT_STORED = ("prompt", "negative_prompt", "image", "adapters")
 """What a price does not depend on, and nobody here needs to read."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edgecore.common.v1.common_pb2 import GenerationSpec
+from edgecore_contracts.own_only import own_only
 from edgecore_cost.domain.catalogue import Catalogue, Offer
 from edgecore_cost.domain.fleet import Fleet
 from edgecore_cost.domain.predictor import INTERVAL_LEAST
@@ -78,7 +79,7 @@ def provider_candidates(
             amount, billed, price = price_offer(offer, book, spec, when)
         except NoPrice:
             continue
-        obstacle = _obstacle(offer, fleet, configured)
+        obstacle = _obstacle(offer, spec, fleet, configured)
         made = _made(offer, spec, billed)
         found.append(
             Candidate(
@@ -115,9 +116,11 @@ def recommend(candidates: Sequence[Candidate]) -> Recommendation | None:
     return Recommendation(waiting[0], "nothing is ready now: the job waits for a node of our own")
 
 
-def _obstacle(offer: Offer, fleet: Fleet, configured: Collection[str]) -> str:
+def _obstacle(offer: Offer, spec: GenerationSpec, fleet: Fleet, configured: Collection[str]) -> str:
     if offer.backend not in configured:
         return "not configured here"
+    if field := own_only(spec):
+        return f"cannot follow {field}"
     if offer.needs:
         return f"needs {offer.needs}"
     if fleet.known(offer.backend) and not fleet.ready(offer.backend):

@@ -36,6 +36,8 @@ def backend_of(spec: GenerationSpec) -> str:
     problems = [] if rules else [FieldProblem("model", "must be one of " + ", ".join(MODELS))]
     sizes = {name: getattr(spec, name) for name in ("width", "height", "frames", "steps", "fps")}
     problems += [FieldProblem(name, "must be more than 0") for name, value in sizes.items() if not value > 0]
+    if rules and spec.variant and spec.variant not in rules.variants:
+        problems.append(FieldProblem("variant", "must be one of " + ", ".join(rules.variants)))
     if rules is None or problems:
         raise InvalidInput(problems)
     return rules.backend

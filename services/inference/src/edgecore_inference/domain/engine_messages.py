@@ -21,10 +21,21 @@ PICTURE_MAX = 2**20
 
 
 @dataclass(frozen=True)
-class Generate:
-    """Make a video and keep it for Encode. Sides are pixels.
+class Adapter:
+    """A low-rank adapter's file; the id names its content. `scale` 1 is as it was trained."""
 
-    `preview_share` is what previews may take, as a share of the time that sampling takes; 0 makes none.
+    id: str
+    path: str
+    scale: float
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Make a video and keep it for Encode. Sides are pixels; with `upscale` the video has twice of them.
+
+    `preview_share` is what previews may take, as a share of the time that sampling takes; 0 makes none. `image` is
+    the path of the first frame's file, empty without one. `motion` is pixels to the right and down from a frame to
+    the next, and counts as much as `motion_strength` says, from 0 to 1.
     """
 
     prompt: str
@@ -36,6 +47,12 @@ class Generate:
     guidance: float
     seed: int
     preview_share: float = 0.0
+    variant: str = "standard"
+    upscale: bool = False
+    image: str = ""
+    motion: tuple[float, float] | None = None
+    motion_strength: float = 1.0
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `steps` are done in a stage: text, sample or decode."""
+    """`step` of `steps`, those of both sampling stages, are done in a stage: text, sample, upscale or decode."""
 
     stage: str
     step: int
@@ -104,7 +121,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Generated:
-    """`tokens` is what the backbone saw in one step."""
+    """`tokens` is what the backbone saw in one step, of the second stage where there is one."""
 
     seconds: float
     peak_memory_bytes: int
@@ -171,6 +188,9 @@ def load(line: bytes) -> Message:
             fields["probes"] = {name: Probe(**found) for name, found in fields["probes"].items()}
         if kind is Encode:
             fields["formats"] = tuple(fields["formats"])
+        if kind is Generate:
+            fields["motion"] = None if fields["motion"] is None else tuple(fields["motion"])
+            fields["adapters"] = tuple(Adapter(**one) for one in fields["adapters"])
         if kind is Failed:
             fields["kind"] = FailureKind(fields["kind"])
         if kind is Preview and not 0 < fields["size"] <= PICTURE_MAX:

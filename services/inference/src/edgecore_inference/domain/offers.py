@@ -47,7 +47,7 @@ SEED_MAX = 2**32 - 1
 
 
 def order(spec: GenerationSpec, offer: Offer) -> Order:
-    """The order for a job."""
+    """The order for a job that can be bought."""
     asked = spec.frames / spec.fps
     return Order(
         prompt=spec.prompt[: offer.prompt_characters],

@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
 
 from edgecore_inference.domain.engine_messages import Generate
+from edgecore_inference.engine.adapters import AdapterRack
 from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped, OnStep, RequestRefused
 from edgecore_inference.engine.previews import Look
 from edgecore_inference.media.frames import Video
@@ -12,7 +16,8 @@ from edgecore_inference.media.frames import Video
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from edgecore_aiprod import AiprodPipeline, StepReport
+    from edgecore_aiprod import AiprodPipeline, GenerationRequest, StepReport
+    from edgecore_aiprod.rules import Variant
 
 
 class AiprodModel:
@@ -22,6 +27,7 @@ class AiprodModel:
 
     def __init__(self, pipeline: "AiprodPipeline") -> None:
         self._pipeline = pipeline
+        self._adapters = AdapterRack(pipeline)
         self.name = f"aiprod-{pipeline.model.params.name}"
         self.memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -44,7 +50,7 @@ class AiprodModel:
 
     def generate(self, request: Generate, on_step: OnStep, should_stop: Callable[[], bool]) -> Video:
         """As loop.Model says."""
-        from edgecore_aiprod import Cancelled, GenerationRequest, InvalidRequest
+        from edgecore_aiprod import Cancelled, InvalidRequest
 
         def report(step: "StepReport") -> None:
             latent = step.latent_x0
@@ -54,20 +60,9 @@ class AiprodModel:
                 on_step(step.stage, step.step, step.steps, lambda number: self._look(latent, number))
 
         try:
-            return self._pipeline(
-                GenerationRequest(
-                    prompt=request.prompt,
-                    negative_prompt=request.negative_prompt,
-                    width=request.width,
-                    height=request.height,
-                    frames=request.frames,
-                    steps=request.steps,
-                    guidance=request.guidance,
-                    seed=request.seed,
-                ),
-                on_step=report,
-                should_stop=should_stop,
-            )
+            asked = _request(request)
+            self._adapters.apply(request.adapters)
+            return self._pipeline(asked, on_step=report, should_stop=should_stop)
         except InvalidRequest as error:
             raise RequestRefused(str(error)) from error
         except Cancelled as error:
@@ -77,8 +72,13 @@ class AiprodModel:
         """As loop.Model says."""
         from edgecore_aiprod.flow import latent_shape
 
+        scale = 2 if request.upscale else 1
         _, frames, height, width, _ = latent_shape(
-            1, request.frames, request.height, request.width, self._pipeline.model.params.vae.latent
+            1,
+            request.frames,
+            scale * request.height,
+            scale * request.width,
+            self._pipeline.model.params.vae.latent,
         )
         return frames * height * width
 
@@ -94,6 +94,28 @@ class AiprodModel:
         at = number % latents
         pictures = self._pipeline.preview(latent_BTHWC[:, max(0, at - 1) : at + 1])
         return Look(TEMPORAL * at, TEMPORAL * (latents - 1) + 1, pictures[-1])
+
+
+def _request(asked: Generate) -> "GenerationRequest":
+    """As the library has it. Raises InvalidRequest for a picture that is none."""
+    from edgecore_aiprod import GenerationRequest
+    from edgecore_aiprod.image_file import read_image
+
+    return GenerationRequest(
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        width=asked.width,
+        height=asked.height,
+        frames=asked.frames,
+        steps=asked.steps,
+        guidance=asked.guidance,
+        seed=asked.seed,
+        image=read_image(Path(asked.image)) if asked.image else None,
+        motion=None if asked.motion is None else np.array(asked.motion, np.float64),
+        motion_strength=asked.motion_strength,
+        variant=cast("Variant", asked.variant),
+        upscale=asked.upscale,
+    )
 
 
 def _cpus() -> int:

@@ -48,7 +48,9 @@ class GenerationStopped(Exception):
 
 class OnStep(Protocol):
     def __call__(self, stage: str, step: int, steps: int, draw: Draw | None = None) -> None:
-        """`step` of `steps` are done in a stage: text, sample or decode. `draw`: there is a clip to look at."""
+        """`step` of `steps` are done in a stage: text, sample, upscale or decode. `draw`: there is a clip to look
+        at.
+        """
 
 
 class Model(Protocol):
@@ -62,7 +64,7 @@ class Model(Protocol):
         """Call `on_step` as steps are done. Raises RequestRefused, GenerationStopped."""
 
     def tokens(self, request: Generate) -> int:
-        """How many latent tokens the backbone sees in one step of this request."""
+        """How many latent tokens the backbone sees in one step of this request's last sampling stage."""
 
 
 def serve(load: Callable[[], Model]) -> None:
@@ -110,18 +112,20 @@ class Engine:
 
     def _generate(self, command: Generate) -> Generated:
         self._video = None
-        started = time.monotonic()
+        started, sampled = time.monotonic(), command.steps
         previews = PreviewMaker(lambda: self._channel.preview_share, self._channel.offer)
 
         def on_step(stage: str, step: int, steps: int, draw: Draw | None = None) -> None:
+            nonlocal sampled
             self._channel.send(Progress(stage, step, steps))
             if stage == "sample":
                 crash.point("step")
             if draw is not None:
+                sampled = steps
                 previews.after_step(step, steps, draw)
 
         self._video = self._model.generate(command, on_step, self._channel.should_stop)
-        previews.after_decode(command.steps, self._video)
+        previews.after_decode(sampled, self._video)
         return Generated(time.monotonic() - started, peak_memory_bytes(), self._model.tokens(command))
 
     def _encode(self, command: Encode) -> Encoded:

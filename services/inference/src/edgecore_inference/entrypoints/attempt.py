@@ -107,8 +107,8 @@ class Attempt:
             raise AttemptFailed(Reason.QUALITY, "; ".join(found))
 
     async def _upload(self, folder: Path, made: Made) -> list[Artifact]:
-        assign, spec = self._assign, self._assign.spec
-        self._account.progress(Stage.STAGE_UPLOADING, spec.steps, spec.steps)
+        assign = self._assign
+        self._account.all_steps_done(Stage.STAGE_UPLOADING)
         under = folder_key(assign.job_id, assign.attempt, assign.lease.token)
         keys = {name: f"{under}/{formats.file_name(name)}" for name in (*made.probes, formats.THUMBNAIL)}
         with self._account.stage("upload"):

@@ -9,6 +9,7 @@ from edgecore_contracts.cloudevents import timestamp
 from edgecore_contracts.states import Reason
 from edgecore_inference.adapters.engine_process import EngineProcess
 from edgecore_inference.adapters.engine_supervisor import EngineSupervisor
+from edgecore_inference.adapters.inputs import Fetched, Inputs
 from edgecore_inference.adapters.preview_stream import PreviewStream
 from edgecore_inference.domain.engine_messages import Generate, Preview, Progress
 from edgecore_inference.domain.formats import JPEG_TYPE
@@ -17,7 +18,12 @@ from edgecore_inference.domain.outcome import AttemptFailed
 from edgecore_inference.entrypoints.source import Account, Made
 from edgecore_runtime.clock import Clock
 
-STAGES = {"text": Stage.STAGE_LOADING, "sample": Stage.STAGE_SAMPLING, "decode": Stage.STAGE_DECODING}
+STAGES = {
+    "text": Stage.STAGE_LOADING,
+    "sample": Stage.STAGE_SAMPLING,
+    "upscale": Stage.STAGE_SAMPLING,
+    "decode": Stage.STAGE_DECODING,
+}
 """The engine's stages as the scheduler knows them."""
 
 NUMBERS_PER_ATTEMPT = 2**20
@@ -28,9 +34,15 @@ class EngineSource:
     """A Source; one video at a time. `preview_share` is what previews may take, as a share of sampling."""
 
     def __init__(
-        self, engines: EngineSupervisor, previews: PreviewStream, preview_share: float, clock: Clock
+        self,
+        engines: EngineSupervisor,
+        inputs: Inputs,
+        previews: PreviewStream,
+        preview_share: float,
+        clock: Clock,
     ) -> None:
         self._engines = engines
+        self._inputs = inputs
         self._previews = previews
         self._preview_share = preview_share
         self._clock = clock
@@ -45,15 +57,16 @@ class EngineSource:
         if assign.spec.model != model:
             raise AttemptFailed(Reason.INVALID_SPEC, f"model: this node runs {model}, not {assign.spec.model!r}")
         waiting_since = self._clock.monotonic()
+        inputs = await self._inputs.fetch(assign.spec, folder)
         async with self._engines.exclusive() as engine:
             account.used.load_seconds = self._clock.monotonic() - waiting_since
             try:
-                await self._generate(engine, assign, account)
+                await self._generate(engine, assign, inputs, account)
                 return await self._encode(engine, assign.spec, formats, folder, account)
             finally:
                 account.used.peak_memory_bytes = engine.peak_memory_bytes
 
-    async def _generate(self, engine: EngineProcess, assign: Assign, account: Account) -> None:
+    async def _generate(self, engine: EngineProcess, assign: Assign, inputs: Fetched, account: Account) -> None:
         frames = _Frames(assign, self._previews, self._clock)
 
         def progressed(progress: Progress) -> None:
@@ -65,7 +78,7 @@ class EngineSource:
 
         share = self._preview_share if self._previews.connected else 0.0
         with account.stage("generate"), self._previews.watched(connected):
-            made = await engine.generate(_request(assign.spec, share), progressed, frames.made)
+            made = await engine.generate(_request(assign.spec, inputs, share), progressed, frames.made)
         # The engine's own measure, free of the pipe; ours stands where it could not report.
         account.used.generate_seconds = made.seconds
         account.used.frames = assign.spec.frames
@@ -74,11 +87,12 @@ class EngineSource:
     async def _encode(
         self, engine: EngineProcess, spec: GenerationSpec, formats: list[str], folder: Path, account: Account
     ) -> Made:
-        account.progress(Stage.STAGE_ENCODING, spec.steps, spec.steps)
+        account.all_steps_done(Stage.STAGE_ENCODING)
         with account.stage("encode"):
             encoded = await engine.encode(folder, spec.fps, formats)
         account.used.encode_seconds = encoded.seconds
-        expected = Expected(spec.width, spec.height, spec.frames, spec.fps)
+        scale = 2 if spec.upscale else 1
+        expected = Expected(scale * spec.width, scale * spec.height, spec.frames, spec.fps)
         return Made(encoded.probes, encoded.thumbnail_width, encoded.thumbnail_height, expected)
 
 
@@ -112,7 +126,8 @@ class _Frames:
         )
 
 
-def _request(spec: GenerationSpec, preview_share: float) -> Generate:
+def _request(spec: GenerationSpec, inputs: Fetched, preview_share: float) -> Generate:
+    flow = spec.flow_guidance
     return Generate(
         prompt=spec.prompt,
         negative_prompt=spec.negative_prompt,
@@ -123,4 +138,10 @@ def _request(spec: GenerationSpec, preview_share: float) -> Generate:
         guidance=spec.guidance,
         seed=spec.seed,
         preview_share=preview_share,
+        variant=spec.variant or "standard",
+        upscale=spec.upscale,
+        image=inputs.image,
+        motion=(flow.right, flow.down) if spec.HasField("flow_guidance") else None,
+        motion_strength=flow.strength,
+        adapters=inputs.adapters,
     )

@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 
 from edgecore.scheduler.v1.scheduler_pb2 import Assign, Stage
+from edgecore_contracts.own_only import own_only
 from edgecore_contracts.states import Reason
 from edgecore_inference.adapters.link import fetch
 from edgecore_inference.adapters.providers import Away, Look, Provider, Refused, TaskState, Unclear
@@ -37,6 +38,8 @@ class ProviderSource:
         self._insecure = insecure
 
     async def make(self, assign: Assign, formats: list[str], folder: Path, account: Account) -> Made:
+        if field := own_only(assign.spec):
+            raise AttemptFailed(Reason.INVALID_SPEC, f"{field}: not to be had from {self.device}")
         account.used.provider_model = self._provider.model
         with account.stage("generate"):
             placed = await self._placed(assign, account)
@@ -48,7 +51,7 @@ class ProviderSource:
             self._settle(assign.job_id, placed, look, account)
             original = folder / "original"
             await fetch(look.url, original, insecure=self._insecure)
-        account.progress(Stage.STAGE_ENCODING, 100, 100)
+        account.all_steps_done(Stage.STAGE_ENCODING)
         with account.stage("encode"):
             done = await transcode(original, folder, formats)
         original.unlink()
