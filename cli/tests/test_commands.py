@@ -56,6 +56,20 @@ DECISION = {
 }
 
 
+ADAPTER = {
+    "id": "lora_1",
+    "name": "style",
+    "base": "nano",
+    "rank": 4,
+    "alpha": 8.0,
+    "triggers": ["zorp"],
+    "hint": "a zorp circle",
+    "size_bytes": 4000,
+    "sha256": "ab",
+    "created_at": "2026-11-20T10:00:00Z",
+}
+
+
 class Api(ThreadingHTTPServer):
     """One job that is further along at every look."""
 
@@ -63,6 +77,7 @@ class Api(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.steps: list[dict[str, Any]] = list(STEPS)
         self.submitted: list[dict[str, Any]] = []
+        self.files: list[tuple[str, bytes]] = []
 
     @property
     def url(self) -> str:
@@ -85,6 +100,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"data": [self.server.job()], "has_more": False, "next": None})
         elif self.path == "/api/v1/keys":
             self.answer(200, {"data": [API_KEY]})
+        elif self.path == "/api/v1/adapters?limit=100":
+            self.answer(200, {"data": [ADAPTER], "has_more": False, "next": None})
         elif self.path == "/api/v1/nodes":
             self.answer(200, {"data": [NODE]})
         elif self.path == "/api/v1/jobs/job-1/decisions":
@@ -95,7 +112,12 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, {"detail": "there is no such job", "code": "job_not_found"})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or b"{}")
+        raw = self.rfile.read(int(self.headers["content-length"] or 0))
+        if self.path.startswith("/api/v1/adapters"):
+            self.server.files.append((self.path, raw))
+            self.answer(201, ADAPTER)
+            return
+        body = json.loads(raw or b"{}")
         self.server.submitted.append(body)
         if self.path == "/api/v1/keys":
             self.answer(201, API_KEY | {"scopes": body.get("scopes", ["generate", "read"]), "key": "edge_secret"})
@@ -110,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(202, {"id": "job-1", "state": "INIT", "status_url": "/api/v1/status/job-1"})
 
     def do_DELETE(self) -> None:
-        if self.path == "/api/v1/keys/key_1":
+        if self.path in ("/api/v1/keys/key_1", "/api/v1/adapters/lora_1"):
             self.reply(204, b"")
         else:
             self.answer(404, {"detail": "you have no such API key", "code": "not_found"})
@@ -159,6 +181,61 @@ def test_generate_writes_the_video(
     assert list(tmp_path.iterdir()) == [tmp_path / "circle.mp4"]
     assert api.submitted == [{"prompt": prompt, "seed": 7, "guidance": 3.5}]
     assert "circle.mp4  18 kB" in capsys.readouterr().out
+
+
+def test_generate_with_everything_a_job_can_work_with(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8\xffcat")
+    options = ["--image", "cat.jpg", "--motion", "-2,1.5", "--motion-strength", "0.5", "--variant", "distilled"]
+    options += ["--upscale", "--adapter", "lora_1", "--adapter", "lora_2:-0.5"]
+    assert run(monkeypatch, "generate", "a star", "--no-wait", *options) == 0
+    assert api.submitted == [
+        {
+            "prompt": "a star",
+            "image": "data:image/jpeg;base64,/9j/Y2F0",
+            "flow_guidance": {"motion": [-2.0, 1.5], "strength": 0.5},
+            "variant": "distilled",
+            "upscale": True,
+            "adapters": [{"id": "lora_1", "scale": 1.0}, {"id": "lora_2", "scale": -0.5}],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--image", "nothing.png"], "nothing.png: No such file or directory"),
+        (["--motion", "left"], "--motion takes RIGHT,DOWN in pixels a frame"),
+        (["--motion", "1,2,3"], "--motion takes RIGHT,DOWN in pixels a frame"),
+        (["--motion-strength", "0.5"], "--motion-strength needs --motion"),
+        (["--adapter", "lora_1:much"], "--adapter takes ID or ID:SCALE"),
+        (["--adapter", "lora_1", "--adapter", "lora_1:2"], "--adapter lora_1 is given twice"),
+    ],
+)
+def test_an_option_that_cannot_be_read_submits_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    assert run(monkeypatch, "generate", "a star", "--no-wait", *options) == 1
+    assert told in capsys.readouterr().err
+    assert api.submitted == []
+
+
+def test_adapters_are_added_listed_and_removed(
+    api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "style.safetensors").write_bytes(b"lora")
+    assert run(monkeypatch, "adapters", "add", "style.safetensors", "--name", "mine") == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("lora_1\n", "style, rank 4, for nano; its prompts say zorp\n")
+    assert api.files == [("/api/v1/adapters?name=mine", b"lora")]
+    assert run(monkeypatch, "adapters", "list") == 0
+    assert re.search(r"lora_1 +style +nano +4 +4 kB +zorp", capsys.readouterr().out)
+    assert run(monkeypatch, "adapters", "remove", "lora_1") == 0
+    assert capsys.readouterr().out == "lora_1 removed\n"
+    assert run(monkeypatch, "adapters", "remove", "lora_2") == 1
+    assert run(monkeypatch, "adapters", "add", "nothing.safetensors") == 1
+    assert "nothing.safetensors: No such file or directory" in capsys.readouterr().err
 
 
 def test_generate_without_waiting_prints_the_id(
@@ -263,7 +340,9 @@ def test_keys_are_made_listed_and_revoked(
     assert "no such API key" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["", "up", "generate", "status", "jobs", "cancel", "keys", "outbox", "dlq"])
+@pytest.mark.parametrize(
+    "command", ["", "up", "generate", "status", "jobs", "cancel", "keys", "adapters", "outbox", "dlq"]
+)
 def test_every_command_explains_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:

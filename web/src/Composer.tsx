@@ -1,26 +1,31 @@
 import { type FormEvent, useEffect, useMemo, useState } from "react";
 
 import { type Estimate, type Job, json, Refused, type Request, type Session } from "./api";
+import { Conditions, type Told } from "./Conditions";
 import { dollars, seconds } from "./words";
 
 const SIZES = ["64×64", "96×64", "128×128"];
 const LENGTHS = [9, 17, 25, 33];
 const FORMATS = ["mp4", "webm", "prores"];
 const ESTIMATE_AFTER_MS = 400;
+const FAST_STEPS = 4;
 
 export function Composer({ session, onSubmitted }: { session: Session; onSubmitted: (job: Job) => void }) {
   const [prompt, setPrompt] = useState("a red circle moving right");
   const [size, setSize] = useState("64×64");
   const [frames, setFrames] = useState(17);
   const [steps, setSteps] = useState(20);
+  const [fast, setFast] = useState(false);
   const [formats, setFormats] = useState(["mp4"]);
+  const [told, setTold] = useState<Told>({});
   const [refused, setRefused] = useState<Refused | null>(null);
   const [busy, setBusy] = useState(false);
 
   const request = useMemo<Request>(() => {
     const [width = 64, height = 64] = size.split("×").map(Number);
-    return { prompt, width, height, frames, steps, formats };
-  }, [prompt, size, frames, steps, formats]);
+    const pace: Partial<Request> = fast ? { steps: FAST_STEPS, variant: "distilled" } : {};
+    return { prompt, width, height, frames, steps, formats, ...pace, ...told };
+  }, [prompt, size, frames, steps, fast, formats, told]);
   const estimate = useEstimate(session, request);
 
   async function submit(event: FormEvent) {
@@ -70,11 +75,17 @@ export function Composer({ session, onSubmitted }: { session: Session; onSubmitt
               type="number"
               min={1}
               max={50}
-              value={steps}
+              value={fast ? FAST_STEPS : steps}
+              disabled={fast}
               onChange={(event) => setSteps(Number(event.target.value))}
             />
           </label>
         </div>
+        <label className="check">
+          <input type="checkbox" checked={fast} onChange={() => setFast(!fast)} /> Fast: the distilled variant, in{" "}
+          {FAST_STEPS} steps
+        </label>
+        <Conditions session={session} told={told} onTold={setTold} />
         <fieldset>
           <legend>Formats</legend>
           {FORMATS.map((name) => (

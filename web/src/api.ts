@@ -44,7 +44,16 @@ export type Request = {
   steps: number;
   formats: string[];
   seed?: number;
+  variant?: "standard" | "distilled";
+  upscale?: boolean;
+  image?: string;
+  flow_guidance?: { motion: [number, number]; strength: number };
+  adapters?: { id: string; scale?: number }[];
 };
+
+export type Upload = { id: string; width: number; height: number };
+
+export type Adapter = { id: string; name: string; hint: string };
 
 export type User = { id: string; email: string; name: string; role: string };
 
@@ -60,6 +69,12 @@ export class Refused extends Error {
     readonly fields: Record<string, string> = {},
   ) {
     super(message);
+  }
+
+  /** The fields and their rules, or the message where no field is named. */
+  inWords(): string {
+    const fields = Object.entries(this.fields);
+    return fields.length === 0 ? this.message : fields.map(([name, rule]) => `${name} ${rule}`).join("; ");
   }
 }
 

@@ -7,7 +7,7 @@ import sys
 import stamina.instrumentation
 import typer
 
-from edgecore_cli import estimate, fleet, generate, jobs, keys, maintenance, up, watch
+from edgecore_cli import adapters, estimate, fleet, generate, jobs, keys, maintenance, up, watch
 from edgecore_cli.errors import CommandFailed
 from edgecore_sdk import EdgecoreError
 
@@ -29,6 +29,7 @@ app.command()(jobs.cancel)
 app.command()(watch.watch)
 app.command()(fleet.decisions)
 app.add_typer(fleet.nodes, name="nodes")
+app.add_typer(adapters.adapters, name="adapters")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(maintenance.outbox, name="outbox")
 app.add_typer(maintenance.dlq, name="dlq")

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import func, select
 
 from edgecore.cost.v1 import cost_pb2 as pb
 from edgecore.cost.v1 import cost_pb2_grpc
@@ -19,6 +20,7 @@ from edgecore_contracts.cloudevents import Event
 from edgecore_contracts.errors import Unavailable
 from edgecore_contracts.money import usd
 from edgecore_contracts.topics import COST_EVENTS
+from edgecore_gateway.adapters.tables import uploads
 from edgecore_gateway.bootstrap import build
 from edgecore_gateway.domain.principal import Role
 from edgecore_runtime.embedded.ports import free_ports
@@ -37,6 +39,10 @@ SECURED = pb.ReserveResponse(
     amount=usd(60),
     quotes=[BackendQuote(backend="aiprod", upper_bound=usd(60))],
 )
+PICTURE = (  # 16 × 16 pixels
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAADUlEQVR42mNgGAXIAAAB"
+    "EAABf80DtQAAAABJRU5ErkJggg=="
+)
 DECLINED = pb.ReserveResponse(state=ReservationState.RESERVATION_STATE_DECLINED, detail="the budget has 0 left")
 
 
@@ -48,6 +54,7 @@ class Cost(cost_pb2_grpc.CostServiceServicer):
     away: bool = False
     delay: float = 0.0
     reserved: list[pb.ReserveRequest] = field(default_factory=list)
+    estimated: list[pb.EstimateRequest] = field(default_factory=list)
     budgets: dict[str, pb.Budget] = field(default_factory=dict)
 
     async def Reserve(self, request: pb.ReserveRequest, context: Any) -> pb.ReserveResponse:
@@ -58,6 +65,7 @@ class Cost(cost_pb2_grpc.CostServiceServicer):
 
     async def Estimate(self, request: pb.EstimateRequest, context: Any) -> pb.EstimateResponse:
         self._check()
+        self.estimated.append(request)
         own = pb.Candidate(backend="aiprod", model=request.spec.model, amount=usd(30), low=usd(20), high=usd(60))
         own.available, own.price_id, own.detail = True, "price_cpu_2026", "2.7 s on cpu"
         own.eta.FromMilliseconds(2700)
@@ -105,6 +113,7 @@ async def shop(house: Any, kit: SimpleNamespace) -> AsyncIterator[Any]:
 async def buyer(house: Any, shop: Any) -> AsyncIterator[httpx.AsyncClient]:
     shop.cost.answer, shop.cost.away, shop.cost.delay = SECURED, False, 0.0
     shop.cost.reserved.clear()
+    shop.cost.estimated.clear()
     async with house.new_caller() as client:
         client.base_url = httpx.URL(shop.url)
         yield client
@@ -271,6 +280,32 @@ async def test_another_users_cost_is_not_found(shop: Any, buyer: httpx.AsyncClie
     job_id = (await buyer.post(URL, json=PROMPT)).json()["id"]
     assert (await stranger.get(f"/api/v1/jobs/{job_id}/cost")).status_code == 404
     assert (await buyer.get("/api/v1/jobs/nonsense/cost")).status_code == 404
+
+
+async def pictures(house: Any) -> int:
+    async with house.database.reading() as session:
+        return int((await session.execute(select(func.count()).select_from(uploads))).scalar_one())
+
+
+async def test_cost_knows_what_a_job_works_with(house: Any, shop: Any, buyer: httpx.AsyncClient) -> None:
+    body = PROMPT | {"image": PICTURE, "upscale": True, "flow_guidance": {"motion": [1, 0], "strength": 0.5}}
+    before = await pictures(house)
+    assert (await buyer.post("/api/v1/estimate", json=body)).status_code == 200
+    assert await pictures(house) == before
+    assert (await buyer.post(URL, json=body)).status_code == 202
+    assert await pictures(house) == before + 1
+    (estimated,), (reserved,) = shop.cost.estimated, shop.cost.reserved
+    for spec in (estimated.spec, reserved.spec):
+        assert spec.image.startswith("uploads/upl_")
+        assert (spec.upscale, spec.flow_guidance.strength) == (True, 0.5)
+    assert reserved.fallback is False
+
+
+async def test_a_declined_job_leaves_no_picture(house: Any, shop: Any, buyer: httpx.AsyncClient) -> None:
+    shop.cost.answer = DECLINED
+    before = await pictures(house)
+    assert (await buyer.post(URL, json=PROMPT | {"image": PICTURE})).status_code == 402
+    assert await pictures(house) == before
 
 
 async def test_an_estimate(shop: Any, buyer: httpx.AsyncClient) -> None:

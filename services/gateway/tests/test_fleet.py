@@ -129,6 +129,8 @@ async def test_what_can_run_and_where(gateway: Gateway) -> None:
         (model,) = await rows(client, "models")
         assert (model["name"], model["available"]) == ("aiprod-nano", True)
         assert model["limits"]["side_multiple"] == 16
+        assert (model["limits"]["variants"], model["limits"]["motion_max"]) == (["standard", "distilled"], 16.0)
+        assert "name" not in model["limits"]
         assert model["defaults"]["frames"] == 17
 
 

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from edgecore_contracts.errors import FieldProblem, InvalidInput
 from edgecore_contracts.models import AIPROD_NANO, MODELS
-from edgecore_gateway.domain.spec import JobSpec
+from edgecore_gateway.domain.spec import AdapterUse, FlowGuidance, JobSpec
 from edgecore_gateway.domain.validation import FIELDS, UNSUPPORTED, validate
 from edgecore_gateway.entrypoints.schemas import request_schema
 
 SEED = 7
+LORAS = [f"lora_{number:026}" for number in range(5)]
+LORA = LORAS[0]
+UPLOAD = f"upl_{0:026}"
 
 
 def accept(**fields: Any) -> JobSpec:
@@ -95,6 +98,29 @@ def test_frames_from_seconds(fields: dict[str, Any], frames: int) -> None:
         ("fps", math.inf, None),
         ("formats", [], ["mp4"]),
         ("formats", [1], ["mp4"]),
+        ("variant", "distiled", "distilled"),
+        ("variant", 4, None),
+        ("upscale", 1, None),
+        ("upscale", "true", None),
+        ("image", "upl_1", None),
+        ("image", "https://example.org/a.png", None),
+        ("image", "data:image/png;base64,!", None),
+        ("image", {"url": "x"}, None),
+        ("flow_guidance", {}, None),
+        ("flow_guidance", [2, 0], None),
+        ("flow_guidance", {"motion": [2]}, None),
+        ("flow_guidance", {"motion": [2, True]}, None),
+        ("flow_guidance", {"motion": [2, 0], "speed": 2}, None),
+        ("flow_guidance", {"motion": [20, 0]}, {"motion": [16.0, 0], "strength": 1.0}),
+        ("flow_guidance", {"motion": [16, -16]}, {"motion": [11.313, -11.313], "strength": 1.0}),
+        ("flow_guidance", {"motion": [10**400, 0], "strength": 2}, {"motion": [16.0, 0], "strength": 1.0}),
+        ("adapters", {"id": LORA}, None),
+        ("adapters", [LORA], None),
+        ("adapters", [{"id": "style"}], None),
+        ("adapters", [{"id": LORA, "scale": "1"}], None),
+        ("adapters", [{"id": LORA, "scale": -5}], [{"id": LORA, "scale": -4.0}]),
+        ("adapters", [{"id": LORA, "scale": 2}, {"id": LORA}], [{"id": LORA, "scale": 2}]),
+        ("adapters", [{"id": one} for one in LORAS], [{"id": one, "scale": 1.0} for one in LORAS[:4]]),
         ("metadata", {"a": 1}, None),
         ("metadata", {"a": "x" * 513}, None),
         ("metadata", ["a"], None),
@@ -105,6 +131,48 @@ def test_a_broken_rule_names_field_and_nearest(field: str, value: object, neares
     (problem,) = refuse(**{field: value})
     assert (problem.field, problem.nearest) == (field, nearest)
     assert problem.rule
+
+
+def test_what_a_job_can_work_with() -> None:
+    spec = accept(
+        upscale=True,
+        image=UPLOAD,
+        flow_guidance={"motion": [-2, 1.5]},
+        adapters=[{"id": LORAS[1], "scale": -0.5}, {"id": LORAS[0]}],
+    )
+    assert (spec.variant, spec.upscale, spec.image) == ("standard", True, UPLOAD)
+    assert spec.flow_guidance == FlowGuidance(-2.0, 1.5, 1.0)
+    assert spec.adapters == (AdapterUse(LORAS[1], -0.5), AdapterUse(LORAS[0], 1.0))
+    assert spec.inputs == [UPLOAD, LORAS[1], LORAS[0]]
+    shown = spec.as_dict()
+    assert shown["flow_guidance"] == {"motion": [-2.0, 1.5], "strength": 1.0}
+    assert shown["adapters"] == [{"id": LORAS[1], "scale": -0.5}, {"id": LORAS[0], "scale": 1.0}]
+
+
+@pytest.mark.parametrize(
+    ("fields", "fallback"),
+    [
+        ({}, True),
+        ({"variant": "standard", "upscale": False, "adapters": []}, True),
+        ({"model": "aiprod-nano"}, False),
+        ({"variant": "distilled"}, False),
+        ({"upscale": True}, False),
+        ({"image": UPLOAD}, False),
+        ({"flow_guidance": {"motion": [0, 0]}}, False),
+        ({"adapters": [{"id": LORA}]}, False),
+    ],
+)
+def test_what_no_provider_can_do_never_goes_to_one(fields: dict[str, Any], fallback: bool) -> None:
+    assert accept(**fields).fallback is fallback
+
+
+def test_the_distilled_variant_has_few_steps_and_no_guidance() -> None:
+    spec = accept(variant="distilled")
+    assert (spec.steps, spec.guidance, spec.negative_prompt) == (4, 1.0, "")
+    assert accept(variant="distilled", steps=2, negative_prompt=" ").steps == 2
+    problems = refuse(variant="distilled", steps=20, guidance=4, negative_prompt="blur")
+    assert {one.field: one.nearest for one in problems} == {"steps": 4, "guidance": None, "negative_prompt": ""}
+    assert any("is in the weights of the distilled variant" in one.rule for one in problems)
 
 
 def test_every_problem_is_named_at_once() -> None:
@@ -168,6 +236,16 @@ likely = {
     "guidance": st.floats() | st.integers(),
     "seed": st.integers(-5, 2**64),
     "formats": st.lists(st.sampled_from(["mp4", "webm"]), max_size=3),
+    "variant": st.sampled_from(["standard", "distilled", "distiled"]),
+    "upscale": st.booleans(),
+    "image": st.sampled_from([UPLOAD, "data:image/png;base64,AAAA", "upl_"]),
+    "flow_guidance": st.fixed_dictionaries(
+        {"motion": st.lists(st.integers() | st.floats(-40, 40), min_size=2, max_size=2)},
+        optional={"strength": st.floats() | st.integers()},
+    ),
+    "adapters": st.lists(
+        st.fixed_dictionaries({"id": st.sampled_from(LORAS)}, optional={"scale": st.floats() | st.integers()})
+    ),
     "metadata": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=20),
 }
 bodies = st.fixed_dictionaries(

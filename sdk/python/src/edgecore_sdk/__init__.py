@@ -26,6 +26,7 @@ from edgecore_sdk.errors import (
     WaitTimeout,
 )
 from edgecore_sdk.fleet import Decision, Model, Node, Pool, Provider
+from edgecore_sdk.inputs import Adapter, Upload
 from edgecore_sdk.keys import ApiKey
 from edgecore_sdk.models import Attempt, FieldError, Job, JobError, Page, Rendition
 from edgecore_sdk.money import Candidate, CostLine, Estimate, JobCost
@@ -34,6 +35,7 @@ from edgecore_sdk.preview import PreviewEnd, PreviewEvent, PreviewFrame
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adapter",
     "ApiError",
     "ApiKey",
     "Attempt",
@@ -67,5 +69,6 @@ __all__ = [
     "ServerFault",
     "Unauthorized",
     "Unreachable",
+    "Upload",
     "WaitTimeout",
 ]

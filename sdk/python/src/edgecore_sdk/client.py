@@ -15,6 +15,7 @@ import httpx
 from edgecore_sdk.download import save
 from edgecore_sdk.errors import JobFailed, ServerFault, WaitTimeout, problem
 from edgecore_sdk.fleet import Decision, Model, Node, Pool, Provider, rows
+from edgecore_sdk.inputs import Adapter, AdapterPage, Picture, Upload, image_field, media_type, read
 from edgecore_sdk.keys import ApiKey
 from edgecore_sdk.models import Job, Page
 from edgecore_sdk.money import Estimate, JobCost
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 # The server answers a long poll at the latest after this.
 POLL_S = 20
+# What the server takes at most to put a large file into its store.
+STORE_S = 120
 # Between two polls, so that a server that does not hold them is not asked in a tight loop.
 MIN_POLL_INTERVAL_S = 0.1
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -64,20 +67,80 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def generate(self, prompt: str, *, idempotency_key: str | None = None, **options: Any) -> Job:
+    def generate(
+        self,
+        prompt: str,
+        *,
+        image: Picture | None = None,
+        adapters: Mapping[str, float] | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
         """Submit a job; returns as soon as it is accepted. Options with the value None are not sent.
 
-        Options are the fields of `POST /api/v1/generate`: negative_prompt, width, height, frames, fps,
-        steps, guidance, seed, … Raises Invalid with the nearest valid values.
+        `image` is the first frame, `adapters` the scales of adapters by id. Options are the other fields of
+        `POST /api/v1/generate`: negative_prompt, width, height, frames, fps, steps, guidance, seed, variant,
+        upscale, flow_guidance, … Raises Invalid with the nearest valid values, OSError for an unreadable file.
         """
-        body = {"prompt": prompt, **{name: value for name, value in options.items() if value is not None}}
+        body = _body(prompt, image, adapters, options)
         headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4())}
         return self._call(Job.parse, "POST", "/api/v1/generate", json=body, headers=headers)
 
-    def estimate(self, prompt: str, **options: Any) -> Estimate:
-        """What the job would cost on each backend; options as for `generate`. Raises Invalid."""
-        body = {"prompt": prompt, **{name: value for name, value in options.items() if value is not None}}
-        return self._call(Estimate.parse, "POST", "/api/v1/estimate", json=body)
+    def estimate(
+        self,
+        prompt: str,
+        *,
+        image: Picture | None = None,
+        adapters: Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> Estimate:
+        """What the job would cost on each backend; everything as for `generate`. Raises Invalid, OSError."""
+        return self._call(Estimate.parse, "POST", "/api/v1/estimate", json=_body(prompt, image, adapters, options))
+
+    def upload_image(self, picture: PathLike[str] | str | bytes) -> Upload:
+        """Store a picture for a day; its id is an `image` for any number of jobs. Raises Invalid, OSError."""
+        data = read(picture)
+        headers = {"Content-Type": media_type(data)}
+        return self._call(Upload.parse, "POST", "/api/v1/uploads", content=data, headers=headers)
+
+    def upload(self, upload_id: str) -> Upload:
+        """Raises NotFound, also once it has expired."""
+        return self._call(Upload.parse, "GET", f"/api/v1/uploads/{_segment(upload_id)}")
+
+    def delete_upload(self, upload_id: str) -> None:
+        """No new job can have it; those that do go on. Raises NotFound."""
+        self._delete(f"/api/v1/uploads/{_segment(upload_id)}")
+
+    def add_adapter(self, path: PathLike[str] | str, name: str | None = None) -> Adapter:
+        """Store a LoRA's file, called `name` or as it says itself. Raises Invalid, Conflict, OSError."""
+        return self._call(
+            Adapter.parse,
+            "POST",
+            "/api/v1/adapters",
+            params={} if name is None else {"name": name},
+            content=read(path),
+            headers={"Content-Type": "application/octet-stream"},
+            timeout=self._timeout_s + STORE_S,
+        )
+
+    def adapters(self) -> list[Adapter]:
+        """All of yours, newest first."""
+        found: list[Adapter] = []
+        after: dict[str, str] = {}
+        while True:
+            page = self._call(AdapterPage.parse, "GET", "/api/v1/adapters", params={"limit": "100", **after})
+            found += page.adapters
+            if page.next is None:
+                return found
+            after = {"after": page.next}
+
+    def adapter(self, adapter_id: str) -> Adapter:
+        """Raises NotFound."""
+        return self._call(Adapter.parse, "GET", f"/api/v1/adapters/{_segment(adapter_id)}")
+
+    def delete_adapter(self, adapter_id: str) -> None:
+        """No new job can have it; those that do go on. Raises NotFound."""
+        self._delete(f"/api/v1/adapters/{_segment(adapter_id)}")
 
     def cost(self, job_id: str) -> JobCost:
         """The job's ledger lines; they come within moments of its end."""
@@ -187,9 +250,7 @@ class Client:
 
     def revoke_key(self, key_id: str) -> None:
         """Have the key refused, everywhere within seconds. Raises NotFound."""
-        response = send(self._http, self._http.build_request("DELETE", f"/api/v1/keys/{_segment(key_id)}"))
-        if response.status_code >= 400:
-            raise problem(response)
+        self._delete(f"/api/v1/keys/{_segment(key_id)}")
 
     def _news(
         self, job_id: str, wait_s: int = 0, tag: str | None = None, known: Job | None = None
@@ -214,6 +275,11 @@ class Client:
     def _call(self, parse: Callable[[Mapping[str, Any]], T], method: str, path: str, **options: Any) -> T:
         return self._parsed(send(self._http, self._http.build_request(method, path, **options)), parse)
 
+    def _delete(self, path: str) -> None:
+        response = send(self._http, self._http.build_request("DELETE", path))
+        if response.status_code >= 400:
+            raise problem(response)
+
     @staticmethod
     def _parsed(response: httpx.Response, parse: Callable[[Mapping[str, Any]], T]) -> T:
         if response.status_code >= 400:
@@ -224,6 +290,20 @@ class Client:
             asked = f"{response.request.method} {response.request.url.path}"
             detail = f"the answer to {asked} is not what the API promises ({error!r})"
             raise ServerFault(response.status_code, "unexpected_answer", detail) from error
+
+
+def _body(
+    prompt: str, image: Picture | None, adapters: Mapping[str, float] | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A job's fields, those left out that are None. Raises OSError for a picture that cannot be read."""
+    fields = {
+        "prompt": prompt,
+        **options,
+        # The picture goes along, so that a repeated request is the same one.
+        "image": None if image is None else image_field(image),
+        "adapters": [{"id": id, "scale": scale} for id, scale in adapters.items()] if adapters else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _segment(job_id: str) -> str:

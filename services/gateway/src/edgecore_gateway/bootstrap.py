@@ -21,6 +21,7 @@ from edgecore_gateway.entrypoints.app import create_app
 from edgecore_gateway.entrypoints.events import Projector
 from edgecore_gateway.entrypoints.parts import Parts
 from edgecore_gateway.entrypoints.pruning import prune_forever
+from edgecore_gateway.entrypoints.receiving import Receiving
 from edgecore_gateway.entrypoints.watch import Watch
 from edgecore_gateway.settings import Settings
 from edgecore_runtime.clock import Clock, SystemClock
@@ -47,6 +48,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
     analytics = AnalyticsClient(settings.analytics_address)
     costs = CostClient(settings.cost_address, clock)
     preview = PreviewClient(settings.preview_address, settings.preview_viewers_most)
+    store = ObjectStore(settings.object_store_url)
     relay = Relay(
         database,
         outbox,
@@ -84,8 +86,9 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         preview=preview,
         analytics=analytics,
         costs=costs,
-        store=ObjectStore(settings.object_store_url),
+        store=store,
         watch=watch,
+        receiving=Receiving(),
         health=health,
     )
     components: list[Component] = [database]
@@ -99,7 +102,7 @@ def build(settings: Settings, clock: Clock | None = None) -> Service:
         costs,
         Background("relay", relay.run),
         Background("consumer", consumer.run),
-        Background("pruning", lambda: prune_forever(database)),
+        Background("pruning", lambda: prune_forever(database, store, clock)),
         HttpServer(create_app(parts), settings.http_host, settings.http_port),
     ]
     return Service(NAME, components, health, settings.drain_delay)

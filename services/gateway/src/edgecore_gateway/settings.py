@@ -49,7 +49,14 @@ class Settings(ServiceSettings, DatabaseSettings, KafkaSettings, ObjectStoreSett
         SecretStr(""), unit="secret", reason="a well-formed API key that is registered for that administrator"
     )
     max_body_bytes: int = setting(
-        1024 * 1024, unit="bytes", reason="a larger request body is refused with 413", ge=1024, le=64 * 1024 * 1024
+        12 * 1024 * 1024,
+        unit="bytes",
+        reason="a larger JSON body is refused with 413; a picture of 8 MiB in it takes 10.7 MiB",
+        ge=1024,
+        le=64 * 1024 * 1024,
+    )
+    upload_hours: float = setting(
+        24.0, unit="hours", reason="after which an uploaded picture can be had by no new job", gt=0, le=720
     )
     waiting_most: int = setting(
         1000,

@@ -20,7 +20,8 @@ RETENTION = timedelta(days=400)
 class Deed:
     """`actor` is a user's id, None when nobody was signed in; `target` the id or email of what it was done to.
 
-    Actions: login, session.reuse, logout, key.create, key.revoke, user.create, user.update, budget.update.
+    Actions: login, session.reuse, logout, key.create, key.revoke, user.create, user.update, budget.update,
+    adapter.create, adapter.delete.
     """
 
     actor: str | None

@@ -186,6 +186,51 @@ idempotency = Table(
     Index("ix_idempotency_created_at", "created_at"),
 )
 
+# What callers give jobs to work with. A row, with its file, is gone for callers once expires_at is past.
+uploads = Table(
+    "uploads",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("user_id", _id(), nullable=False),
+    Column("media_type", String(20), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    _time("created_at", required=True),
+    _time("expires_at", required=True),
+    Index("ix_uploads_user_id", "user_id"),
+    Index("ix_uploads_expires_at", "expires_at"),
+)
+
+# LoRA adapters. One that expires is being stored, or was deleted.
+lora_adapters = Table(
+    "lora_adapters",
+    METADATA,
+    Column("id", _id(), primary_key=True),
+    Column("user_id", _id(), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("base", String(40), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("alpha", Float, nullable=False),
+    Column("triggers", ARRAY(Text), nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    _time("created_at", required=True),
+    _time("expires_at"),
+    Index("ix_lora_adapters_expires_at", "expires_at"),
+)
+Index("ix_lora_adapters_user_id_id", lora_adapters.c.user_id, lora_adapters.c.id.desc())
+
+# Which upload and adapters a job works with: their files stay while it lives.
+job_inputs = Table(
+    "job_inputs",
+    METADATA,
+    Column("input_id", _id(), primary_key=True),
+    Column("job_id", _id(), ForeignKey("gateway.jobs.id"), primary_key=True),
+)
+
 outbox = outbox_table(METADATA)
 inbox = inbox_table(METADATA)
 

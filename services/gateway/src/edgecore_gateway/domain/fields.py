@@ -32,7 +32,7 @@ class Refused(ValueError):
 def integer(value: Any, low: int, high: int) -> int:
     """An integer in [low, high]; 17.0 is one, true and "17" are not."""
     rule = f"must be an integer from {low} to {high}"
-    number = _number(value, rule)
+    number = finite(value, rule)
     if number != (whole := _nearest_int(number)):
         raise Refused(rule, min(max(whole, low), high))
     if not low <= whole <= high:
@@ -43,16 +43,23 @@ def integer(value: Any, low: int, high: int) -> int:
 def number(value: Any, low: float, high: float) -> float:
     """A finite number in [low, high]."""
     rule = f"must be a number from {low:g} to {high:g}"
-    found = _number(value, rule)
+    found = finite(value, rule)
     if not low <= found <= high:
         raise Refused(rule, low if found < low else high)
     return float(found)
 
 
+def boolean(value: Any) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise Refused("must be true or false")
+    return value
+
+
 def multiple(value: Any, of: int, low: int, high: int) -> int:
     """A multiple of `of` in [low, high], which are multiples themselves."""
     rule = f"must be a multiple of {of} from {low} to {high}"
-    found = _number(value, rule)
+    found = finite(value, rule)
     nearest = min(max(round_half_up(found, of), low), high)
     if found != nearest:
         raise Refused(rule, nearest)
@@ -62,7 +69,7 @@ def multiple(value: Any, of: int, low: int, high: int) -> int:
 def frame_count(value: Any, step: int, low: int, high: int) -> int:
     """step·k + 1 in [low, high], which are such counts themselves."""
     rule = f"must be {step}k+1 from {low} to {high}"
-    found = _number(value, rule)
+    found = finite(value, rule)
     nearest = min(max(round_half_up(found - 1, step) + 1, low), high)
     if found != nearest:
         raise Refused(rule, nearest)
@@ -72,7 +79,7 @@ def frame_count(value: Any, step: int, low: int, high: int) -> int:
 def frames_of_seconds(value: Any, fps: float, step: int, low: int, high: int) -> int:
     """The valid frame count nearest to `value` seconds at `fps`."""
     rule = f"must be {low / fps:.3g} to {high / fps:.3g} seconds at {fps:g} frames per second"
-    found = _number(value, rule)
+    found = finite(value, rule)
     asked = min(max(found, 0), 2 * high) * fps
     count = round_half_up(asked - 1, step) + 1
     if not low <= count <= high:
@@ -157,19 +164,20 @@ def round_half_up(value: float, unit: int) -> int:
     return math.floor(min(max(value, -1e15), 1e15) / unit + 0.5) * unit
 
 
-def _storable(value: str) -> None:
-    if "\0" in value:
-        raise Refused("must not contain the character NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused("must be valid Unicode, without unpaired surrogates")
-
-
-def _number(value: Any, rule: str) -> int | float:
+def finite(value: Any, rule: str) -> int | float:
+    """A number as JSON has them; true, NaN and "17" are none. Raises Refused with `rule`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Refused(rule)
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(rule)
     return value
+
+
+def _storable(value: str) -> None:
+    if "\0" in value:
+        raise Refused("must not contain the character NUL")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise Refused("must be valid Unicode, without unpaired surrogates")
 
 
 def _nearest_int(value: float) -> int:

@@ -16,10 +16,12 @@ from edgecore_gateway.entrypoints import (
     generate,
     jobs,
     keys,
+    lora_adapters,
     preview,
     preview_page,
     problems,
     studio,
+    uploads,
     video,
 )
 from edgecore_gateway.entrypoints.caller import SCHEMES
@@ -61,6 +63,8 @@ def with_routes(health: Health) -> FastAPI:
         admin.router,
         analytics.router,
         estimate.router,
+        uploads.router,
+        lora_adapters.router,
         budgets.router,
         preview.router,
         preview_page.router,

@@ -14,6 +14,7 @@ from edgecore_gateway.domain.costs import job_cost, money_text
 from edgecore_gateway.domain.validation import validate
 from edgecore_gateway.entrypoints.caller import Caller
 from edgecore_gateway.entrypoints.following import find
+from edgecore_gateway.entrypoints.inputs import resolved
 from edgecore_gateway.entrypoints.parts import parts_of
 from edgecore_gateway.entrypoints.request_body import read_json
 from edgecore_gateway.entrypoints.schemas import REFUSALS, request_schema
@@ -80,7 +81,7 @@ async def estimate(request: Request, caller: Caller) -> Response:
     """Every way to make what the body asks for, checked as `generate` checks it; nothing is made or set aside."""
     parts = parts_of(request)
     body = await read_json(request, parts.settings.max_body_bytes)
-    spec = validate(body, MODELS, secrets.randbits(63))
+    spec = await resolved(parts, caller, validate(body, MODELS, secrets.randbits(63)))
     answer = await parts.costs.estimate(caller, spec)
     recommended = {
         "backend": answer.recommended_backend,

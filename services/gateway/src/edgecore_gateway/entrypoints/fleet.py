@@ -163,6 +163,8 @@ def _model(rules: ModelRules, nodes: list[pb.Node] | None) -> dict[str, Any]:
         "name": rules.name,
         "backend": rules.backend,
         "available": None if nodes is None else any(takes),
-        "limits": {k: v for k, v in named.items() if k.endswith(("_min", "_max", "_step", "_multiple"))},
+        "limits": {
+            k: v for k, v in named.items() if k not in ("name", "backend") and not k.startswith("default_")
+        },
         "defaults": {k.removeprefix("default_"): v for k, v in named.items() if k.startswith("default_")},
     }

@@ -15,13 +15,14 @@ from edgecore_contracts.cloudevents import timestamp
 from edgecore_contracts.errors import BudgetExhausted, Conflict, FieldProblem, InvalidInput
 from edgecore_contracts.models import DEFAULT_MODEL, MODELS
 from edgecore_contracts.money import usd
-from edgecore_gateway.adapters import jobs
+from edgecore_gateway.adapters import inputs, jobs
 from edgecore_gateway.domain.costs import Reservation, ReservationState
 from edgecore_gateway.domain.job import Job, status
 from edgecore_gateway.domain.spec import JobSpec
 from edgecore_gateway.domain.validation import validate
 from edgecore_gateway.entrypoints.caller import Caller
 from edgecore_gateway.entrypoints.following import WAIT_LIMIT, Status, etag, find, follow, is_over, status_now
+from edgecore_gateway.entrypoints.inputs import keep_picture, resolved
 from edgecore_gateway.entrypoints.parts import Parts, parts_of
 from edgecore_gateway.entrypoints.request_body import read_json
 from edgecore_gateway.entrypoints.schemas import REFUSALS, JobStatus, request_schema
@@ -75,23 +76,13 @@ async def generate(
     key = _idempotency_key(request)
     body = _with_format(await read_json(request, parts.settings.max_body_bytes), format)
     spec = validate(body, MODELS, secrets.randbits(63))
-    job = jobs.accepted(new_id("job"), caller, spec, parts.clock.now())
     claim = Claim(key, _digest(body)) if key is not None else None
-    earlier = await _repeated(parts, caller, claim) if claim else None
-    if earlier is None:
-        reservation = await parts.costs.reserve(job.id, caller, spec)
-        if reservation.state is ReservationState.DECLINED:
-            raise BudgetExhausted(reservation.detail)
-        job = replace(job, reservation=reservation.state, cost_estimated=reservation.estimate)
-        earlier = await _store(parts, job, spec, reservation, claim)
-    if earlier is None:
-        log.info("job accepted", job_id=job.id, user_id=caller)
-        current = status(job)
-    else:
-        current = await status_now(parts, await find(parts, earlier, caller))
+    accepted = await _repeated(parts, caller, claim) or await _accept(parts, caller, spec, claim)
+    replayed = not isinstance(accepted, Job)
+    current = status(accepted) if isinstance(accepted, Job) else await _earlier(parts, caller, accepted)
     if wait := _preferred_wait(request):
         current = await follow(parts, request, current["id"], caller, wait, is_over, every_step=False)
-    return _answer(current, replayed=earlier is not None, waited=wait)
+    return _answer(current, replayed=replayed, waited=wait)
 
 
 @dataclass(frozen=True)
@@ -113,11 +104,37 @@ def _digest(body: Any) -> bytes:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()
 
 
-async def _repeated(parts: Parts, user_id: str, claim: Claim) -> str | None:
+async def _repeated(parts: Parts, user_id: str, claim: Claim | None) -> str | None:
     """The earlier job, looked for before money is set aside for another one. Raises Conflict."""
+    if claim is None:
+        return None
     async with parts.database.reading() as session:
         bound = await jobs.claimed(session, user_id, claim.key)
     return claim.same(bound) if bound is not None else None
+
+
+async def _earlier(parts: Parts, user_id: str, job_id: str) -> Status:
+    return await status_now(parts, await find(parts, job_id, user_id))
+
+
+async def _accept(parts: Parts, user_id: str, spec: JobSpec, claim: Claim | None) -> Job | str:
+    """The new job, or the id of the one that a concurrent request with the same key made.
+
+    Raises InvalidInput for inputs that are not the user's, BudgetExhausted, Conflict, Unavailable.
+    """
+    spec = await resolved(parts, user_id, spec)
+    job = jobs.accepted(new_id("job"), user_id, spec, parts.clock.now())
+    reservation = await parts.costs.reserve(job.id, user_id, spec)
+    if reservation.state is ReservationState.DECLINED:
+        raise BudgetExhausted(reservation.detail)
+    if spec.image is not None and spec.picture is not None:
+        await keep_picture(parts, user_id, spec.image, spec.picture)
+    job = replace(job, reservation=reservation.state, cost_estimated=reservation.estimate)
+    earlier = await _store(parts, job, spec, reservation, claim)
+    if earlier is not None:
+        return earlier
+    log.info("job accepted", job_id=job.id, user_id=user_id)
+    return job
 
 
 async def _store(
@@ -133,6 +150,7 @@ async def _store(
             if bound is not None:
                 return claim.same(bound)
         await jobs.add(session, job)
+        await inputs.note_use(session, job.id, spec.inputs)
         command = GenerateVideo(
             job_id=job.id,
             user_id=job.user_id,

@@ -15,6 +15,7 @@ from edgecore_gateway.adapters.rate_limits import RateLimits
 from edgecore_gateway.adapters.scheduler_client import SchedulerClient
 from edgecore_gateway.adapters.sessions import Sessions
 from edgecore_gateway.adapters.signing_keys import SigningKeys
+from edgecore_gateway.entrypoints.receiving import Receiving
 from edgecore_gateway.entrypoints.watch import Watch
 from edgecore_gateway.settings import Settings
 from edgecore_runtime.clock import Clock
@@ -42,6 +43,7 @@ class Parts:
     costs: CostClient
     store: ObjectStore
     watch: Watch
+    receiving: Receiving
     health: Health
 
 

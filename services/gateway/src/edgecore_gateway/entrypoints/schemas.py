@@ -7,6 +7,9 @@ from pydantic import BaseModel, Field
 from edgecore_contracts.models import AUTO, MODELS, ModelRules
 from edgecore_contracts.states import JobState
 from edgecore_gateway.domain.fields import METADATA_CHARACTERS, METADATA_PAIRS, MONEY_MOST
+from edgecore_gateway.domain.input_fields import SCALE_MOST
+from edgecore_gateway.domain.picture import BYTES_MOST
+from edgecore_gateway.domain.spec import STANDARD
 from edgecore_gateway.domain.validation import DEFAULT_FORMATS, FORMATS, FPS_MAX, FPS_MIN, SEED_MAX
 
 
@@ -102,10 +105,10 @@ _MEANINGS = {
     401: "No valid API key or access token",
     402: "Your budget, or max_cost, does not cover it",
     403: "The key's scopes, or the user's role, do not allow it",
-    404: "No such job of yours",
+    404: "You have no such thing",
     409: "The state does not allow it",
     413: "The body is too large",
-    415: "The body is not application/json",
+    415: "The body is of another type",
     422: "A value breaks a rule; `errors` says which and what would be accepted",
     429: "Over the rate; Retry-After says when to try again",
     503: "The database is away; Retry-After says when to try again",
@@ -166,6 +169,25 @@ def request_schema(rules: ModelRules) -> dict[str, Any]:
             "type": ["string", "number"],
             "description": f"USD, at most 6 decimals, 0 to {MONEY_MOST}; dearer jobs are refused with 402",
         },
+        "variant": {
+            "type": "string",
+            "enum": list(rules.variants),
+            "default": STANDARD,
+            "description": f"distilled: at most {rules.distilled_steps} steps, no guidance, no negative_prompt",
+        },
+        "upscale": {
+            "type": "boolean",
+            "default": False,
+            "description": "a second stage makes the video at twice width and height",
+        },
+        "image": {
+            "type": "string",
+            "pattern": "^(upl_|data:image/(png|jpeg|webp);base64,)",
+            "description": "the first frame: the id of an upload, or a data URL of a PNG, JPEG or WebP picture, "
+            f"sides {rules.image_side_min} to {rules.image_side_max}, at most {BYTES_MOST // 1024**2} MiB",
+        },
+        "flow_guidance": _flow_schema(rules),
+        "adapters": _adapters_schema(rules),
         "metadata": {
             "type": "object",
             "description": "your own notes, given back with the job",
@@ -182,4 +204,42 @@ def request_schema(rules: ModelRules) -> dict[str, Any]:
         "not": {"required": ["frames", "seconds"]},
         "properties": properties,
         "examples": [{"prompt": "a red circle moving right"}],
+    }
+
+
+def _flow_schema(rules: ModelRules) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "a motion, the same everywhere and always, that steers the video",
+        "required": ["motion"],
+        "additionalProperties": False,
+        "properties": {
+            "motion": {
+                "type": "array",
+                "items": {"type": "number"},
+                "minItems": 2,
+                "maxItems": 2,
+                "description": "pixels to the right and down from a frame to the next, "
+                f"at most {rules.motion_max:g} long",
+            },
+            "strength": {"type": "number", "minimum": 0, "maximum": 1, "default": 1},
+        },
+    }
+
+
+def _adapters_schema(rules: ModelRules) -> dict[str, Any]:
+    return {
+        "type": "array",
+        "description": "LoRA adapters of yours that are applied together, none twice",
+        "maxItems": rules.adapters_max,
+        "default": [],
+        "items": {
+            "type": "object",
+            "required": ["id"],
+            "additionalProperties": False,
+            "properties": {
+                "id": {"type": "string", "pattern": "^lora_"},
+                "scale": {"type": "number", "minimum": -SCALE_MOST, "maximum": SCALE_MOST, "default": 1},
+            },
+        },
     }
