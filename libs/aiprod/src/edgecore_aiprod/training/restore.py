@@ -1,7 +1,7 @@
 """A release folder turned back into runs, so that a lesson can go on from it or build on it.
 
 What a release lacks is made anew: the optimiser starts fresh, and the text lesson's prototypes are where the
-encoder now puts English captions.
+encoder now puts English captions, and the empty one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgecore_aiprod.captions import caption
+from edgecore_aiprod.captions import Caption, caption
 from edgecore_aiprod.checkpoint import Model, load_model
 from edgecore_aiprod.errors import TrainingError
 from edgecore_aiprod.presets import TextParams
@@ -61,12 +61,10 @@ def _reader(model: Model) -> Reader:
     reader = Reader(model.params.text)
     reader.encoder.load_state_dict(model.text.state_dict())
     rng = np.random.default_rng(0)
-    told = [caption(sample_scene(rng), rng, 0.0) for _ in range(_CAPTIONS)]
+    told = [caption(sample_scene(rng), rng, 0.0) for _ in range(_CAPTIONS)] + [Caption("")]
     register_BRE = reader.encoder.encode([one.text for one in told])
     name_BQ = torch.tensor([said(one) for one in told])
     for topic, prototype_NE in enumerate(reader.prototypes):
         for name in range(len(prototype_NE)):
-            saying_it = name_BQ[:, topic] == name
-            if saying_it.any():
-                prototype_NE[name] = register_BRE[saying_it, topic].mean(dim=0)
+            prototype_NE[name] = register_BRE[name_BQ[:, topic] == name, topic].mean(dim=0)
     return reader
