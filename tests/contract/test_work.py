@@ -71,12 +71,8 @@ def test_every_way_to_ask_is_counted_as_the_model_does(
     motion = {} if strength is None else {"motion": PUSHED, "motion_strength": strength}
     asked = {"upscale": upscale, "variant": variant, "steps": steps, "guidance": guidance}
     calls = counted.calls(replace(ASKED, **asked, **motion))
-    blended = strength == 0.4
-    first = [RULE.tokens(80, 64, 5)] * RULE.passes(
-        steps, guidance, distilled=variant == "distilled", blended=blended
-    )
-    second = [4 * RULE.tokens(80, 64, 5)] * RULE.refinement(blended=blended)
-    assert calls == first + (second if upscale else [])
+    passes = RULE.passes(steps, guidance, distilled=variant == "distilled", blended=strength == 0.4)
+    assert calls == [RULE.tokens(80, 64, 5)] * passes
 
 
 def test_a_first_frame_takes_no_more_passes(counted: Counted) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -22,13 +22,16 @@ def estimate(
     height: Annotated[int | None, typer.Option(help="pixels")] = None,
     frames: Annotated[int | None, typer.Option(help="number of frames")] = None,
     steps: Annotated[int | None, typer.Option(help="denoising steps")] = None,
+    variant: Annotated[str | None, typer.Option(help="standard, or distilled: at most 4 steps")] = None,
+    upscale: Annotated[bool, typer.Option("--upscale", help="at twice width and height")] = False,
     url: Url = None,
     key: Key = None,
     directory: Directory = Path("var"),
 ) -> None:
     """Compare what the video would cost on each backend. Nothing is made."""
+    size: dict[str, Any] = {"width": width, "height": height, "frames": frames}
     with connect(url, key, directory) as client:
-        found = client.estimate(prompt, width=width, height=height, frames=frames, steps=steps)
+        found = client.estimate(prompt, **size, steps=steps, variant=variant, upscale=upscale or None)
     table = Table(
         "backend", "model", "US$", "90 % between", "ready in", "available", "how", box=None, pad_edge=False
     )

@@ -18,7 +18,6 @@ from edgecore_aiprod.checkpoint import Model, load_model, save_model
 from edgecore_aiprod.detector import detect
 from edgecore_aiprod.image_file import fit_image
 from edgecore_aiprod.lora import LowRank, new_adapter
-from edgecore_aiprod.pipeline import REFINEMENT
 from edgecore_aiprod.rules import DISTILLED_STEPS
 
 SMALL = GenerationRequest("a red circle moving right", frames=5, steps=3)
@@ -100,15 +99,9 @@ def test_the_second_stage_doubles_the_sides(tiny_pipeline: AiprodPipeline) -> No
     request = replace(SMALL, width=80, upscale=True)
     video = tiny_pipeline(request, reports.append)
     assert video.shape == (5, 128, 160, 3)
-    refined = len(REFINEMENT) - 1
-    assert [report.stage for report in reports] == [
-        "text",
-        *["sample"] * 3,
-        *["upscale"] * (1 + refined),
-        "decode",
-    ]
-    assert [report.step for report in reports] == [0, 1, 2, 3, 3, *range(4, 4 + refined), 3 + refined]
-    assert {report.steps for report in reports} == {3 + refined}
+    assert [report.stage for report in reports] == ["text", *["sample"] * 3, "upscale", "decode"]
+    assert [report.step for report in reports] == [0, 1, 2, 3, 3, 3]
+    assert {report.steps for report in reports} == {3}
     for report in reports[1:-1]:
         assert report.latent_x0 is not None
         scale = 2 if report.stage == "upscale" else 1
@@ -117,7 +110,7 @@ def test_the_second_stage_doubles_the_sides(tiny_pipeline: AiprodPipeline) -> No
     assert np.array_equal(tiny_pipeline(request), video)
 
 
-@pytest.mark.parametrize("asked", range(6 + len(REFINEMENT) - 1))
+@pytest.mark.parametrize("asked", range(6))
 def test_cancel_works_in_both_stages(tiny_pipeline: AiprodPipeline, asked: int) -> None:
     calls = count()
     reports: list[StepReport] = []

@@ -41,7 +41,6 @@ from edgecore_inference.engine.loop import CheckpointUnusable, GenerationStopped
 from edgecore_inference.engine.previews import Look
 from edgecore_inference.media.frames import Video
 
-REFINEMENT_STEPS = 3
 POLL_SECONDS = 0.005
 STEP_SECONDS = 0.01
 
@@ -63,9 +62,8 @@ class DrawnModel:
         self._fail(word)
         if word == "tell":
             _tell(request, Path(path))
-        steps = request.steps + (REFINEMENT_STEPS if request.upscale else 0)
         on_step("text", 1, 1)
-        for step in range(1, steps + 1):
+        for step in range(1, request.steps + 1):
             if word in ("hold", "deaf"):
                 _wait_for(Path(path), should_stop if word == "hold" else _never)
             if should_stop() and word != "deaf":
@@ -73,9 +71,10 @@ class DrawnModel:
             if word in ("pace", "note", "noise"):
                 time.sleep(STEP_SECONDS)
             self._misbehave(word, step)
-            stage = "sample" if step <= request.steps else "upscale"
-            on_step(stage, step, steps, partial(_sketch, request, step))
-        on_step("decode", steps, steps)
+            on_step("sample", step, request.steps, partial(_sketch, request, step))
+        if request.upscale:
+            on_step("upscale", request.steps, request.steps)
+        on_step("decode", request.steps, request.steps)
         return _draw(request, word)
 
     @staticmethod
@@ -109,11 +108,9 @@ def _sketch(request: Generate, step: int, number: int) -> Look:
         Path(path).write_text(str(number + 1))
     if word == "noise":
         return Look(0, 1, np.random.default_rng(step).integers(0, 256, (480, 480, 3), np.uint8))
-    if step <= request.steps:
-        request = dataclasses.replace(request, upscale=False)
-    video = _draw(request, word)
+    video = _draw(dataclasses.replace(request, upscale=False), word)
     at = 4 * number % len(video)
-    return Look(at, len(video), (video[at] * min(step / request.steps, 1.0)).astype(np.uint8))
+    return Look(at, len(video), (video[at] * step / request.steps).astype(np.uint8))
 
 
 def _tell(request: Generate, path: Path) -> None:

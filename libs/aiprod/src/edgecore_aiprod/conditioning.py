@@ -36,23 +36,21 @@ def bound(backbone: nn.Module, text_BRE: Tensor, hints_BTHW4: Tensor | None = No
     return denoise
 
 
-def conditioned(
-    model: Model, request: GenerationRequest, guidance: float, scale: int, device: torch.device
-) -> Denoiser:
-    """The backbone bound to the request at `scale` times its sides, guided away from its negative prompt.
+def conditioned(model: Model, request: GenerationRequest, guidance: float, device: torch.device) -> Denoiser:
+    """The backbone bound to the request, guided away from its negative prompt.
 
     The motion is asked for on one side of the guidance only, so that guidance makes it count for more; a
     first frame, which is there in any case, is known on both.
     """
     _, frames, height, width, _ = latent_shape(
-        1, request.frames, scale * request.height, scale * request.width, model.params.vae.latent
+        1, request.frames, request.height, request.width, model.params.vae.latent
     )
     opened = None if request.image is None else opening_hints(1, frames, height, width).to(device)
 
     asked_BRE = model.text.encode([request.prompt])
     asked = bound(model.backbone, asked_BRE, opened)
     if request.motion is not None and request.motion_strength > 0.0:
-        motion = torch.from_numpy(np.array(request.motion, np.float32)) * scale
+        motion = torch.from_numpy(np.array(request.motion, np.float32))
         field = motion_field(motion, request.frames, request.height, request.width)
         moved = motion_hints(field, height, width)[None].to(device)
         steered = bound(model.backbone, asked_BRE, moved if opened is None else moved + opened)

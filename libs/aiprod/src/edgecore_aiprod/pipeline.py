@@ -16,7 +16,7 @@ from torch import Tensor
 from edgecore_aiprod.checkpoint import Model, load_model, networks, save_model
 from edgecore_aiprod.conditioning import conditioned, opening_latent
 from edgecore_aiprod.errors import Cancelled, InvalidRequest
-from edgecore_aiprod.flow import CHURN, Step, add_noise, latent_shape, opened, sample, schedule
+from edgecore_aiprod.flow import CHURN, Step, latent_shape, opened, sample, schedule
 from edgecore_aiprod.lora import attach, checked_name, detach, read_adapter, set_scales
 from edgecore_aiprod.pixels import to_frames
 from edgecore_aiprod.rules import (
@@ -30,18 +30,14 @@ from edgecore_aiprod.rules import (
     check_request,
 )
 
-#: Times of the plain Euler steps after upsampling, from the noise added to 0; (0.0,) is none. LTX-2's second
-#: stage has .909, .725, .422, 0.
-REFINEMENT = (0.85, 0.6, 0.3, 0.0)
-
 
 @dataclass(frozen=True)
 class StepReport:
-    """Said after the text is read (step 0), after each sampling step (1-based), when the latent is upscaled
-    and after each step that refines it, and when decoding is done.
+    """Said after the text is read (step 0), after each sampling step (1-based), when the latent is upscaled,
+    and when decoding is done.
     """
 
-    step: int  # steps done, those of refinement included
+    step: int  # steps done
     steps: int
     stage: str  # "text", "sample", "upscale" or "decode"
     latent_x0: Tensor | None = None  # (1, T, H, W, 256), the clean clip as the network sees it so far
@@ -143,11 +139,10 @@ class AiprodPipeline:
         distilled = request.variant == "distilled"
         steps = min(request.steps, DISTILLED_STEPS) if distilled else request.steps
         guidance = 1.0 if distilled else request.guidance
-        refining = len(REFINEMENT) - 1 if request.upscale else 0
-        progress = _Progress(steps + refining, on_step, should_stop)
+        progress = _Progress(steps, on_step, should_stop)
         progress.ask()
         with self._weights_of(request.variant):
-            denoise = conditioned(self.model, request, guidance, 1, self.device)
+            denoise = conditioned(self.model, request, guidance, self.device)
             progress.say("text")
             # On the CPU: a seed means the same on every device.
             generator = torch.Generator().manual_seed(request.seed)
@@ -161,31 +156,19 @@ class AiprodPipeline:
                 sample(denoise, noise, schedule(steps), CHURN, generator, opening), "sample", noise
             )
             if request.upscale:
-                latent = self._upscaled(latent, request, generator, progress)
+                latent = self._upscaled(latent, request, progress)
         video = to_frames(self.model.vae.decode(latent)[0])
         progress.say("decode")
         return video
 
-    def _upscaled(
-        self,
-        latent_BTHWC: Tensor,
-        request: GenerationRequest,
-        generator: torch.Generator,
-        progress: _Progress,
-    ) -> Tensor:
-        """Twice the height and width: by the upsampler, then refined by the backbone from noise of
-        REFINEMENT's first time.
-        """
+    def _upscaled(self, latent_BTHWC: Tensor, request: GenerationRequest, progress: _Progress) -> Tensor:
+        """Twice the height and width."""
         assert self.model.upsampler is not None  # checked with the request
         opening = opening_latent(self.model, request, 2, self.device)
         latent = opened(self.model.upsampler(latent_BTHWC), opening)
         progress.say("upscale", latent)
         progress.ask()
-        denoise = conditioned(self.model, request, 1.0, 2, self.device)
-        noise = torch.randn(latent.shape, generator=generator).to(self.device)
-        times = torch.tensor(REFINEMENT)
-        start = add_noise(latent, noise, times[:1].to(self.device))
-        return progress.through(sample(denoise, start, times, 0.0, None, opening), "upscale", start)
+        return latent
 
     def preview(self, latent_x0: Tensor) -> NDArray[np.uint8]:
         """Decode a report's clean estimate: (frames, height, width, 3)."""

@@ -12,8 +12,7 @@ class WorkRule:
     """A latent cell covers `spatial`² pixels and `temporal` frames. Times are moved by `shift`; a step whose time
     is before 1 runs the network twice where there is a corrector; guidance doubles calls down to `guided_above`.
 
-    The distilled variant takes at most `distilled_steps`, without guidance. The second stage takes
-    `refinement_steps` over twice the sides, with neither guidance nor corrector.
+    The distilled variant takes at most `distilled_steps`, without guidance.
     """
 
     spatial: int
@@ -22,14 +21,13 @@ class WorkRule:
     guided_above: float
     corrector: bool
     distilled_steps: int
-    refinement_steps: int
 
     def tokens(self, width: int, height: int, frames: int) -> int:
         """Latent cells of a clip of `frames` frames of width × height pixels."""
         return ((frames - 1) // self.temporal + 1) * (height // self.spatial) * (width // self.spatial)
 
     def passes(self, steps: int, guidance: float, *, distilled: bool = False, blended: bool = False) -> int:
-        """Runs of the network over all steps of the first stage, guidance's and the corrector's included.
+        """Runs of the network over all steps, guidance's and the corrector's included. A second stage adds none.
 
         `blended`: a motion counts in part, so what is asked is run with it and without.
         """
@@ -38,10 +36,6 @@ class WorkRule:
         times = [self._time(1.0 - index / steps) for index in range(steps)]
         moves = [2 if self.corrector and time < 1.0 else 1 for time in times]
         return sum(count * self._calls(time, guidance, blended) for count, time in zip(moves, times, strict=True))
-
-    def refinement(self, *, blended: bool = False) -> int:
-        """Runs of the network over the second stage, each over four times the tokens."""
-        return self.refinement_steps * self._calls(0.0, 1.0, blended)
 
     def _time(self, linear: float) -> float:
         return self.shift * linear / (1.0 + (self.shift - 1.0) * linear)
@@ -59,7 +53,6 @@ AIPROD = WorkRule(
     guided_above=0.9,
     corrector=True,
     distilled_steps=4,
-    refinement_steps=3,
 )
 
 WORK: dict[str, WorkRule] = {"aiprod-nano": AIPROD}

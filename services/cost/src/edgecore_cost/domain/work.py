@@ -8,24 +8,16 @@ from edgecore_contracts.work import AIPROD, WORK
 
 @dataclass(frozen=True)
 class Work:
-    """Latent tokens, runs of the network over them, and pixels to decode and encode (frames × width × height).
-
-    `refinement` are the second stage's runs, each over four times the tokens.
-    """
+    """Latent tokens, runs of the network over them, and pixels to decode and encode (frames × width × height)."""
 
     tokens: int
     passes: int
     pixels: int
-    refinement: int = 0
 
     @property
     def features(self) -> tuple[float, float, float, float, float]:
-        """What the coefficients of a Fit multiply: 1, passes, passes·tokens, passes·tokens², pixels; of two stages
-        the sums.
-        """
-        stages = ((self.passes, self.tokens), (self.refinement, 4 * self.tokens))
-        passes, linear, quadratic = (sum(runs * tokens**power for runs, tokens in stages) for power in range(3))
-        return (1.0, passes, linear, quadratic, self.pixels)
+        """What the coefficients of a Fit multiply: 1, passes, passes·tokens, passes·tokens², pixels."""
+        return (1.0, self.passes, self.passes * self.tokens, self.passes * self.tokens**2, self.pixels)
 
 
 def work_of(spec: GenerationSpec) -> Work:
@@ -38,5 +30,4 @@ def work_of(spec: GenerationSpec) -> Work:
         tokens=rule.tokens(spec.width, spec.height, spec.frames),
         passes=rule.passes(spec.steps, spec.guidance, distilled=distilled, blended=blended),
         pixels=scale * spec.width * scale * spec.height * spec.frames,
-        refinement=rule.refinement(blended=blended) if spec.upscale else 0,
     )

@@ -97,7 +97,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `steps`, those of both sampling stages, are done in a stage: text, sample, upscale or decode."""
+    """`step` of `steps` are done in a stage: text, sample, upscale or decode."""
 
     stage: str
     step: int

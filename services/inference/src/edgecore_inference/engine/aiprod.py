@@ -72,13 +72,8 @@ class AiprodModel:
         """As loop.Model says."""
         from edgecore_aiprod.flow import latent_shape
 
-        scale = 2 if request.upscale else 1
         _, frames, height, width, _ = latent_shape(
-            1,
-            request.frames,
-            scale * request.height,
-            scale * request.width,
-            self._pipeline.model.params.vae.latent,
+            1, request.frames, request.height, request.width, self._pipeline.model.params.vae.latent
         )
         return frames * height * width
 

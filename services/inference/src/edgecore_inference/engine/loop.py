@@ -112,20 +112,18 @@ class Engine:
 
     def _generate(self, command: Generate) -> Generated:
         self._video = None
-        started, sampled = time.monotonic(), command.steps
+        started = time.monotonic()
         previews = PreviewMaker(lambda: self._channel.preview_share, self._channel.offer)
 
         def on_step(stage: str, step: int, steps: int, draw: Draw | None = None) -> None:
-            nonlocal sampled
             self._channel.send(Progress(stage, step, steps))
             if stage == "sample":
                 crash.point("step")
             if draw is not None:
-                sampled = steps
                 previews.after_step(step, steps, draw)
 
         self._video = self._model.generate(command, on_step, self._channel.should_stop)
-        previews.after_decode(sampled, self._video)
+        previews.after_decode(command.steps, self._video)
         return Generated(time.monotonic() - started, peak_memory_bytes(), self._model.tokens(command))
 
     def _encode(self, command: Encode) -> Encoded:

@@ -46,15 +46,13 @@ class Account:
         self._assign = assign
         self._on_progress = on_progress
         self._clock = clock
-        self._steps = assign.spec.steps
 
     def progress(self, stage: Stage.ValueType, step: int, steps: int) -> None:
-        self._steps = steps
         self._on_progress(Progress(lease=self._assign.lease, stage=stage, step=step, steps=steps))
 
     def all_steps_done(self, stage: Stage.ValueType) -> None:
-        """The progress of a stage after the last step, of as many as were told."""
-        self.progress(stage, self._steps, self._steps)
+        """The progress of a stage after the last step."""
+        self.progress(stage, self._assign.spec.steps, self._assign.spec.steps)
 
     def bought(self) -> None:
         """The video is paid for: from now on the attempt has time to bring it, whatever was left of its limit.
