@@ -1,11 +1,13 @@
 """Studio in a real browser: sign in, see the estimate, submit, watch frames come, play, find it in the list."""
 
+import io
 import os
 import re
 import shutil
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 SECONDS = 150_000
@@ -85,10 +87,51 @@ def test_from_a_prompt_to_a_playing_video(page: Page, password: str) -> None:
     )
     assert video.evaluate("video => [video.videoWidth, video.videoHeight]") == [96, 64]
     expect(page.get_by_role("status")).to_contain_text("DELIVERED")
-    expect(page.get_by_label("Video").locator("dd").nth(1)).to_contain_text("$", timeout=SECONDS)
+    expect(page.get_by_label("Video", exact=True).locator("dd").nth(1)).to_contain_text("$", timeout=SECONDS)
     expect(page.get_by_label("Jobs").get_by_role("listitem").first).to_contain_text("a blue heart moving up")
     if shot := os.environ.get("EDGECORE_SCREENSHOT"):
         page.screenshot(path=shot, full_page=True)
+
+
+def test_a_first_frame_a_motion_and_few_steps(page: Page, password: str) -> None:
+    sign_in(page, password)
+    page.get_by_label("What should it show?").fill("a blue square moving right")
+    page.get_by_label("Fast").check()
+    page.get_by_text("First frame, motion, adapters").click()
+    page.get_by_label("First frame").set_input_files(
+        {"name": "first.png", "mimeType": "image/png", "buffer": square()}
+    )
+    expect(page.get_by_alt_text("The first frame")).to_be_visible()
+    page.get_by_label("Steer the motion").check()
+    page.get_by_label("Right, px a frame").fill("1.2")
+    page.get_by_label("Upscale").check()
+    expect(page.get_by_role("table", name="Estimate").locator(".best")).to_contain_text("aiprod")
+
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("video")).to_be_visible(timeout=SECONDS)
+    page.wait_for_function("() => document.querySelector('video')?.videoWidth", timeout=SECONDS)
+    sides = "video => [video.videoWidth, video.videoHeight]"
+    assert page.locator("video").evaluate(sides) == [128, 128]
+    if shot := os.environ.get("EDGECORE_SCREENSHOT_CONDITIONS"):
+        page.screenshot(path=shot, full_page=True)
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, password: str) -> None:
+    sign_in(page, password)
+    page.get_by_text("First frame, motion, adapters").click()
+    page.get_by_label("First frame").set_input_files(
+        {"name": "x.png", "mimeType": "image/png", "buffer": b"no picture"}
+    )
+    expect(page.get_by_role("alert")).to_contain_text("PNG")
+
+
+def square() -> bytes:
+    """A PNG of a blue square on grey."""
+    picture = Image.new("RGB", (64, 64), (128, 128, 128))
+    picture.paste((30, 60, 200), (10, 22, 30, 42))
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return data.getvalue()
 
 
 def test_the_session_survives_a_reload_and_ends_on_sign_out(page: Page, password: str) -> None:

@@ -82,8 +82,7 @@ export function Composer({ session, onSubmitted }: { session: Session; onSubmitt
           </label>
         </div>
         <label className="check">
-          <input type="checkbox" checked={fast} onChange={() => setFast(!fast)} /> Fast: the distilled variant, in{" "}
-          {FAST_STEPS} steps
+          <input type="checkbox" checked={fast} onChange={() => setFast(!fast)} /> Fast, by the distilled variant
         </label>
         <Conditions session={session} told={told} onTold={setTold} />
         <fieldset>

@@ -30,7 +30,7 @@ export function Conditions({
           checked={told.upscale ?? false}
           onChange={(event) => tell({ upscale: event.target.checked || undefined })}
         />
-        Twice the size, by a second stage
+        Upscale to twice width and height
       </label>
     </details>
   );
