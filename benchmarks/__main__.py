@@ -15,7 +15,6 @@ from edgecore_aiprod import AiprodError
 
 NAMES = {
     "demo": "make demo, twice: time of each phase",
-    "model": "the detector on 200 unseen English prompts",
     "model-detector": "the detector on 2,000 rendered scenes, and at other sizes and lengths",
     "model-languages": "the detector on clips for captions in 102 languages, and in free English",
     "model-vae": "the autoencoder on unseen clips, beside as many values of a smaller clip",

@@ -15,7 +15,8 @@ from edgecore_aiprod.evaluation.attributes import summary
 from edgecore_aiprod.evaluation.trials import batched_trials, prompts
 from edgecore_aiprod.training.backbone import BackboneLesson
 from edgecore_aiprod.training.config import TrainConfig, read_config
-from edgecore_aiprod.training.loop import Dice, Trainer
+from edgecore_aiprod.training.lesson import Dice
+from edgecore_aiprod.training.loop import Trainer
 from edgecore_aiprod.twin import attention_twin
 
 _FRESH = 16  # batches that the loss is measured on, of draws that no step had

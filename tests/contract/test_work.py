@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
-from edgecore_aiprod.checkpoint import build_model
 from edgecore_aiprod.flow import guided, latent_shape, sample, schedule
 from edgecore_aiprod.lora import new_adapter
+from edgecore_aiprod.model import build_model
 from edgecore_aiprod.presets import PRESETS
 from edgecore_contracts.work import WORK
 

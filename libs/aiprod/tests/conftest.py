@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from edgecore_aiprod.adapter import Adapter, LowRank, save_adapter
-from edgecore_aiprod.checkpoint import Model, build_model, networks, save_model
+from edgecore_aiprod.checkpoint import save_model
 from edgecore_aiprod.lora import new_adapter
+from edgecore_aiprod.model import Model, build_model, networks
 from edgecore_aiprod.pipeline import AiprodPipeline, shipped_checkpoint
 from edgecore_aiprod.presets import BackboneParams, ModelParams, TextParams, UpsamplerParams, VaeParams
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from edgecore_aiprod import CheckpointError
 from edgecore_aiprod.adapter import FORMAT, LowRank, content_sha256, read_file, save_adapter
-from edgecore_aiprod.checkpoint import Model
 from edgecore_aiprod.lora import attach, read_adapter
+from edgecore_aiprod.model import Model
 
 from .conftest import made, seen
 

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from edgecore_aiprod import AiprodPipeline, CheckpointError, GenerationRequest
-from edgecore_aiprod.checkpoint import PARTS, load_model
+from edgecore_aiprod.checkpoint import load_model
+from edgecore_aiprod.model import PARTS
 
 from .conftest import sign
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgecore_aiprod import AiprodPipeline, GenerationRequest, InvalidRequest
-from edgecore_aiprod.checkpoint import Model
+from edgecore_aiprod.model import Model
 
 SCRIPTS = {
     "right to left": "دائرة حمراء تتحرك إلى اليمين",

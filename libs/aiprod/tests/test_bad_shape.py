@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgecore_aiprod.checkpoint import Model
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.motion import motion_hints
 
 

@@ -170,6 +170,8 @@ def test_the_shipped_folder_is_small_and_complete() -> None:
         "vae.safetensors",
         "text.safetensors",
         "backbone.safetensors",
+        "upsampler.safetensors",
+        "distilled.safetensors",
         "README.md",
         "LICENSE",
     }

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edgecore_aiprod import TrainingError
-from edgecore_aiprod.checkpoint import Model
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.training.folder import INDEX, FolderBank
 from edgecore_aiprod.training.footage import BUCKETS, Bucket, Size, choose_bucket, read_clip
 from edgecore_aiprod.training.prepare import Prepared, prepare

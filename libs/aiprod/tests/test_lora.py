@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from edgecore_aiprod import AiprodPipeline, GenerationRequest, InvalidRequest
-from edgecore_aiprod.checkpoint import Model, load_model, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
 from edgecore_aiprod.lora import (
     BACKBONE_LAYERS,
     attach,
@@ -23,6 +23,7 @@ from edgecore_aiprod.lora import (
     new_adapter,
     set_scales,
 )
+from edgecore_aiprod.model import Model
 
 from .conftest import made, seen
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from edgecore_aiprod import TrainingError, export, train
-from edgecore_aiprod.checkpoint import build_model, load_model, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
 from edgecore_aiprod.lora import attach, base_sha256, read_adapter
+from edgecore_aiprod.model import build_model
 from edgecore_aiprod.presets import PRESETS
 from edgecore_aiprod.training import demo_object
 from edgecore_aiprod.training.config import read_config

@@ -7,7 +7,6 @@ import torch
 
 from edgecore_aiprod.attention import attend, rotary_angles_3d
 from edgecore_aiprod.backbone import HINTS, Backbone
-from edgecore_aiprod.checkpoint import Model
 from edgecore_aiprod.flow import (
     GUIDED_ABOVE,
     add_noise,
@@ -17,8 +16,9 @@ from edgecore_aiprod.flow import (
     schedule,
     velocity_loss,
 )
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.presets import PRESETS, ModelParams
-from edgecore_aiprod.vae import fold_patches, unfold_patches
+from edgecore_aiprod.video_layers import fold_patches, unfold_patches
 
 
 @torch.inference_mode()

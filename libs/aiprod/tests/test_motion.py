@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from edgecore_aiprod import AiprodPipeline, GenerationRequest, InvalidRequest
-from edgecore_aiprod.checkpoint import Model
 from edgecore_aiprod.conditioning import conditioned
 from edgecore_aiprod.flow import blended
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.motion import motion_field, motion_hints, opening_hints
 from edgecore_aiprod.optical_flow import estimate_motion, read_motion
 from edgecore_aiprod.video import write_mp4
@@ -84,7 +84,7 @@ def test_guidance_strengthens_the_motion(tiny_model: Model) -> None:
     x_BTHWC, t_B = torch.randn(1, 2, 4, 4, 16), torch.ones(1)
 
     def estimate(request: GenerationRequest, guidance: float) -> Tensor:
-        return conditioned(tiny_model, request, guidance, 1, torch.device("cpu"))(x_BTHWC, t_B)
+        return conditioned(tiny_model, request, guidance, torch.device("cpu"))(x_BTHWC, t_B)
 
     assert torch.equal(estimate(MOVED, 0.0), estimate(STILL, 0.0))
     towards = estimate(MOVED, 1.0) - estimate(STILL, 1.0)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from edgecore_aiprod import AiprodPipeline, CheckpointError, GenerationRequest
-from edgecore_aiprod.checkpoint import Model, build_model, load_model, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
+from edgecore_aiprod.model import Model, build_model
 from edgecore_aiprod.mt5 import FOLDER, Mt5TextEncoder, describe
 from edgecore_aiprod.presets import ModelParams, Mt5Params
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from edgecore_aiprod import AiprodPipeline, Cancelled, GenerationRequest, InvalidRequest, StepReport
-from edgecore_aiprod.checkpoint import Model, load_model, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
 from edgecore_aiprod.detector import detect
 from edgecore_aiprod.image_file import fit_image
 from edgecore_aiprod.lora import LowRank, new_adapter
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.rules import DISTILLED_STEPS
 
 SMALL = GenerationRequest("a red circle moving right", frames=5, steps=3)

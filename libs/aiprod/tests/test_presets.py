@@ -9,8 +9,8 @@ from dataclasses import fields
 import pytest
 import torch
 
-from edgecore_aiprod.checkpoint import Model, build_model
 from edgecore_aiprod.flow import latent_shape
+from edgecore_aiprod.model import Model, build_model
 from edgecore_aiprod.motion import motion_hints
 from edgecore_aiprod.presets import PRESETS, ModelParams, count_parameters
 

@@ -15,7 +15,8 @@ import torch
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_aiprod.card import main as write_card
 from edgecore_aiprod.card import model_card
-from edgecore_aiprod.checkpoint import Model, build_model, load_model, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
+from edgecore_aiprod.model import Model, build_model
 from edgecore_aiprod.presets import PRESETS, UpsamplerParams
 
 TRAINING = {"vae": {"step": 40, "loss": 0.5}, "backbone": {"step": 70, "loss": 0.25, "hours": 2.5}}

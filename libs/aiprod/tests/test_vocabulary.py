@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgecore_aiprod.captions import lexicons
-from edgecore_aiprod.checkpoint import Model
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.presets import TERMS
 from edgecore_aiprod.vocabulary import find_terms, vocabulary
 

@@ -7,8 +7,8 @@ import torch
 
 from edgecore_aiprod import AiprodPipeline
 from edgecore_aiprod.adapter import save_adapter
-from edgecore_aiprod.checkpoint import build_model
 from edgecore_aiprod.lora import new_adapter
+from edgecore_aiprod.model import build_model
 from edgecore_aiprod.presets import PRESETS
 from edgecore_inference.domain.engine_messages import Adapter
 from edgecore_inference.engine.adapters import KEPT, AdapterRack

@@ -16,9 +16,10 @@ from PIL import Image
 from edgecore.common.v1.common_pb2 import AdapterUse, FlowGuidance, Reason
 from edgecore.scheduler.v1.scheduler_pb2 import Finished, Stage
 from edgecore_aiprod.adapter import Adapter, LowRank, save_adapter
-from edgecore_aiprod.checkpoint import Model, build_model, load_model, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
 from edgecore_aiprod.detector import detect
 from edgecore_aiprod.lora import new_adapter
+from edgecore_aiprod.model import Model, build_model
 from edgecore_aiprod.pipeline import shipped_checkpoint
 from edgecore_aiprod.presets import PRESETS
 from edgecore_aiprod.upsampler import LatentUpsampler

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgecore_aiprod.checkpoint import Model
 from edgecore_aiprod.flow import Denoiser, blended, guided, latent_shape
 from edgecore_aiprod.image_file import fit_image
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.motion import motion_field, motion_hints, opening_hints
 from edgecore_aiprod.pixels import to_pixels
 from edgecore_aiprod.rules import GenerationRequest

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edgecore_aiprod.adapter import save_adapter
-from edgecore_aiprod.checkpoint import DISTILLED, build_model, save_model
+from edgecore_aiprod.checkpoint import save_model
 from edgecore_aiprod.errors import AiprodError
 from edgecore_aiprod.lora import checked_name
+from edgecore_aiprod.model import DISTILLED, build_model
 from edgecore_aiprod.presets import PRESETS
 from edgecore_aiprod.training.backbone import trained
 from edgecore_aiprod.training.lora import trained_adapter

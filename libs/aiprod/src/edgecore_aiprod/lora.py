@@ -22,8 +22,9 @@ from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from edgecore_aiprod.adapter import NAME, Adapter, LowRank, read_file
-from edgecore_aiprod.checkpoint import Model, pack_part
+from edgecore_aiprod.checkpoint import pack_part
 from edgecore_aiprod.errors import CheckpointError, InvalidRequest
+from edgecore_aiprod.model import Model
 
 #: Patterns of layers: attention, cross-attention and feed-forward of all blocks, and what leads in and out.
 TEXT_LAYERS = ("text.fold", "text.connector.blocks.*")

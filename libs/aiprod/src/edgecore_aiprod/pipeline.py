@@ -13,11 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecore_aiprod.checkpoint import Model, load_model, networks, save_model
+from edgecore_aiprod.checkpoint import load_model, save_model
 from edgecore_aiprod.conditioning import conditioned, opening_latent
 from edgecore_aiprod.errors import Cancelled, InvalidRequest
 from edgecore_aiprod.flow import CHURN, Step, latent_shape, opened, sample, schedule
 from edgecore_aiprod.lora import attach, checked_name, detach, read_adapter, set_scales
+from edgecore_aiprod.model import Model, networks
 from edgecore_aiprod.pixels import to_frames
 from edgecore_aiprod.rules import (
     DISTILLED_STEPS,

@@ -168,7 +168,7 @@ def count_parameters(params: ModelParams) -> dict[str, int]:
     """By part, without making any of them."""
     import torch
 
-    from edgecore_aiprod.checkpoint import build_model, networks
+    from edgecore_aiprod.model import build_model, networks
 
     with torch.device("meta"):
         model = build_model(params)

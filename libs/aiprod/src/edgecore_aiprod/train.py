@@ -16,7 +16,8 @@ import torch
 
 from edgecore_aiprod.errors import AiprodError, CheckpointError, TrainingError
 from edgecore_aiprod.training.config import TrainConfig, read_config
-from edgecore_aiprod.training.loop import Lesson, Trainer
+from edgecore_aiprod.training.lesson import Lesson
+from edgecore_aiprod.training.loop import Trainer
 from edgecore_aiprod.training.parallel import Team, join
 from edgecore_aiprod.training.plots import can_plot, draw_curves
 from edgecore_aiprod.training.state import check_past, read_facts

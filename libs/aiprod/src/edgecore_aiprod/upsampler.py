@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edgecore_aiprod.presets import UpsamplerParams
-from edgecore_aiprod.vae import ResidualBlock, SpatialConv, unfold_patches
+from edgecore_aiprod.video_layers import ResidualBlock, SpatialConv, unfold_patches
 
 
 class LatentUpsampler(nn.Module):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from edgecore_aiprod import train
 from edgecore_aiprod.training.config import Recipe, TrainConfig, read_config
-from edgecore_aiprod.training.loop import Dice, Trainer
+from edgecore_aiprod.training.lesson import Dice
+from edgecore_aiprod.training.loop import Trainer
 
 from .conftest import CONFIG, run, state_of, steps_logged
 

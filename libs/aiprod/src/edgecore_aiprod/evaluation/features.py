@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgecore_aiprod.vae import Encoder, ResidualBlock
+from edgecore_aiprod.vae import Encoder
+from edgecore_aiprod.video_layers import ResidualBlock
 
 #: How the reports name the extractors.
 PERCEPTUAL = (

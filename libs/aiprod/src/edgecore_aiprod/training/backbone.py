@@ -32,7 +32,7 @@ from edgecore_aiprod.text import TextEncoder
 from edgecore_aiprod.training.bank import Bank
 from edgecore_aiprod.training.config import Recipe, TrainConfig
 from edgecore_aiprod.training.folder import FolderBank
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.training.text import byte_level
 from edgecore_aiprod.vae import VideoVae
 from edgecore_aiprod.world import MOTIONS, Scene

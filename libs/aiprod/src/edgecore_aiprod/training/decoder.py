@@ -17,7 +17,7 @@ from edgecore_aiprod.pixels import to_pixels
 from edgecore_aiprod.presets import PRESETS
 from edgecore_aiprod.training.backbone import trained
 from edgecore_aiprod.training.config import Recipe, TrainConfig
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.training.vae import beside, draw_video, picture_loss, shown_clips
 from edgecore_aiprod.vae import Decoder, VideoVae
 

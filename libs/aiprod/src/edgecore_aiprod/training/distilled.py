@@ -13,14 +13,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgecore_aiprod.checkpoint import build_model
 from edgecore_aiprod.flow import GUIDED_ABOVE, add_noise, draw_times, velocity_loss
 from edgecore_aiprod.lora import BACKBONE_LAYERS, attach, new_adapter
+from edgecore_aiprod.model import build_model
 from edgecore_aiprod.presets import PRESETS
 from edgecore_aiprod.training.backbone import draw_condition, trained
 from edgecore_aiprod.training.bank import Bank
 from edgecore_aiprod.training.config import Recipe, TrainConfig
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.training.lora import AdapterWeights
 
 _GUIDANCE = 2.5  # of the teacher: in few steps 4, the default of many, spoils the colour

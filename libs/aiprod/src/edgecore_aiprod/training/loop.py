@@ -12,13 +12,10 @@ import copy
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TextIO, runtime_checkable
+from typing import TextIO
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -32,45 +29,11 @@ from torch import Tensor, nn
 from edgecore_aiprod.errors import TrainingError
 from edgecore_aiprod.replacement import replacing
 from edgecore_aiprod.training.config import Recipe, TrainConfig
+from edgecore_aiprod.training.lesson import Dice, Lesson, Pictured
 from edgecore_aiprod.training.parallel import ALONE, SharedLoss, Team
 from edgecore_aiprod.training.plots import LOG, can_plot, draw_curves, read_log
 from edgecore_aiprod.training.state import Facts, check_past, past, read_facts, read_state, write_state
 from edgecore_aiprod.video import contact_sheet, write_png
-
-
-@dataclass(frozen=True)
-class Dice:
-    """One batch's randomness."""
-
-    numpy: np.random.Generator
-    torch: torch.Generator
-
-    @classmethod
-    def of(cls, *place: int) -> Dice:
-        """`place` says which batch it is: the seed, the step, and its number within the step."""
-        numpy = np.random.default_rng(place)
-        generator = torch.Generator(torch.get_default_device())
-        return cls(numpy, generator.manual_seed(int(numpy.integers(2**62))))
-
-
-class Lesson(Protocol):
-    """What is learned: a module and the loss of one random batch."""
-
-    @property
-    def model(self) -> nn.Module: ...
-
-    def loss(self, dice: Dice, recipe: Recipe, step: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one batch to descend, and figures for the log."""
-
-
-@runtime_checkable
-class Pictured(Protocol):
-    """A lesson that can show what it has learned."""
-
-    def samples(self, model: nn.Module) -> list[NDArray[np.uint8]]:
-        """Clips (frames, height, width, 3) for a contact sheet, always of the same scenes or prompts, made by
-        `model`, the averaged copy of the lesson's.
-        """
 
 
 class Trainer:

@@ -22,7 +22,7 @@ from edgecore_aiprod.training.backbone import draw_captioned, draw_condition, fl
 from edgecore_aiprod.training.bank import Bank
 from edgecore_aiprod.training.config import Recipe, TrainConfig
 from edgecore_aiprod.training.folder import FolderBank
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.training.state import STATE, read_state
 
 _WORLD = (17, 64)  # frames and side of the synthetic clips

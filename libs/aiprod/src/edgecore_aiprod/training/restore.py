@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from edgecore_aiprod.captions import Caption, caption
-from edgecore_aiprod.checkpoint import Model, load_model
+from edgecore_aiprod.checkpoint import load_model
 from edgecore_aiprod.errors import TrainingError
+from edgecore_aiprod.model import Model
 from edgecore_aiprod.presets import TextParams
 from edgecore_aiprod.text import TextEncoder
 from edgecore_aiprod.training.plots import LOG

@@ -18,7 +18,7 @@ from edgecore_aiprod.captions import TOPICS, Caption, caption
 from edgecore_aiprod.presets import PRESETS, TextParams
 from edgecore_aiprod.text import TextEncoder
 from edgecore_aiprod.training.config import Recipe, TrainConfig
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.vocabulary import vocabulary
 from edgecore_aiprod.world import sample_scene
 

@@ -16,7 +16,7 @@ from edgecore_aiprod.presets import PRESETS, TEMPORAL
 from edgecore_aiprod.training.backbone import trained
 from edgecore_aiprod.training.bank import Bank
 from edgecore_aiprod.training.config import Recipe, TrainConfig
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.training.vae import picture_loss
 from edgecore_aiprod.upsampler import LatentUpsampler
 from edgecore_aiprod.vae import VideoVae

@@ -11,7 +11,7 @@ from edgecore_aiprod.pixels import to_frames, to_pixels
 from edgecore_aiprod.presets import PRESETS
 from edgecore_aiprod.similarity import ssim
 from edgecore_aiprod.training.config import Recipe, TrainConfig
-from edgecore_aiprod.training.loop import Dice
+from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.vae import VideoVae, reconstruction_loss
 from edgecore_aiprod.world import SHAPES, render, sample_scene
 
