@@ -372,6 +372,11 @@ async def test_limits(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
             job_id = await kit.new_job(client)
             async with watching(client, job_id):
+
+                async def counted() -> bool:
+                    return "edgecore_gateway_preview_viewers 1.0" in (await client.get("/metrics")).text
+
+                await eventually(counted)
                 async with watching(client, job_id) as second:
                     (told,), code = await rest(second)
                 assert (told["code"], code) == ("resource_exhausted", 4429)

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from edgecore_runtime import logs
 
 OPEN_SECONDS = 20.0
-LINGER_SECONDS = 3.0
+LINGER_SECONDS = 15.0
 CLOSE_SECONDS = 30.0
 CANCEL_SECONDS = 3.0
 CLOSE_PATIENCE = 3

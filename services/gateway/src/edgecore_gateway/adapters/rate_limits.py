@@ -91,9 +91,12 @@ class RateLimits:
             self._task = asyncio.create_task(self._forget_forever(), name="rate-limits")
 
     async def stop(self) -> None:
-        if self._task is not None:
+        """Asked for again every CALL_SECONDS: on a busy machine a client's own deadline, ending in the same
+        moment, can take the cancellation for its own.
+        """
+        while self._task is not None and not self._task.done():
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task}, timeout=CALL_SECONDS)
 
     async def wait_failed(self) -> None:
         assert self._task is not None
