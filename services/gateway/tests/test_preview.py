@@ -118,6 +118,15 @@ async def watching(
         yield one
 
 
+async def watched_by(client: httpx.AsyncClient, viewers: int) -> None:
+    """Wait until the gateway counts so many; one whose handshake is done may still be on its way."""
+
+    async def counted() -> bool:
+        return f"edgecore_gateway_preview_viewers {viewers}.0" in (await client.get("/metrics")).text
+
+    await eventually(counted)
+
+
 async def message(socket: ClientConnection) -> dict[str, Any]:
     async with asyncio.timeout(SECONDS):
         found: dict[str, Any] = json.loads(await socket.recv())
@@ -329,6 +338,7 @@ async def test_a_slow_viewer_gets_the_latest_and_holds_nobody_up(
         watching(client, job_id, sock=await narrow_socket(house.url), max_queue=1, compression=None) as slow,
         watching(client, job_id) as fast,
     ):
+        await watched_by(client, 2)
         last = 60
         seen = 0
         for count in range(1, last + 1):  # more than what sockets hold back on their way
@@ -372,11 +382,7 @@ async def test_limits(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
             job_id = await kit.new_job(client)
             async with watching(client, job_id):
-
-                async def counted() -> bool:
-                    return "edgecore_gateway_preview_viewers 1.0" in (await client.get("/metrics")).text
-
-                await eventually(counted)
+                await watched_by(client, 1)
                 async with watching(client, job_id) as second:
                     (told,), code = await rest(second)
                 assert (told["code"], code) == ("resource_exhausted", 4429)
