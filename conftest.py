@@ -22,10 +22,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if PROCESSES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.local)
+    # Last, so that the session's loop does not stand still under a service while other tests have theirs: its
+    # Kafka clients would wake up beside a broker that has forgotten them.
+    items.sort(key=_on_the_sessions_loop)
     if os.environ.get("EDGECORE_TEST_REAL"):
         others = [item for item in items if not _on_real_parts(item)]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if _on_real_parts(item)]
+
+
+def _on_the_sessions_loop(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("asyncio")
+    return marker is not None and marker.kwargs.get("loop_scope") == "session"
 
 
 def _on_real_parts(item: pytest.Item) -> bool:

@@ -185,9 +185,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """For a module: between the tests of others its loop would stand still, and its connections go stale."""
     folder = tmp_path_factory.mktemp("gateway")
     telemetry.configure("gateway", otlp_endpoint="", trace_file="")
     scheduler = Scheduler()
