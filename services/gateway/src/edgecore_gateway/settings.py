@@ -21,6 +21,9 @@ class Settings(ServiceSettings, DatabaseSettings, KafkaSettings, ObjectStoreSett
     cost_address: str = setting(
         "", unit="host:port", reason="gRPC, for estimates and reservations; empty: jobs are taken without either"
     )
+    reserve_timeout: float = setting(
+        0.3, unit="seconds", reason="a new job waits for cost; it decides later what it missed", gt=0, le=10
+    )
     preview_address: str = setting(
         "", unit="host:port", reason="gRPC, for pictures of jobs in the making; empty: a preview is its end alone"
     )

@@ -15,8 +15,6 @@ from edgecore_runtime import logs
 from edgecore_runtime.clock import Clock
 from edgecore_runtime.grpc_client import Peer
 
-RESERVE_SECONDS = 0.3
-"""Every accepted job waits so long at most; cost decides later what it could not say in time."""
 CALL_SECONDS = 3.0
 AWAY_SECONDS = 1.0
 """After a failed reservation nobody asks for so long: jobs must not wait for a service that is away."""
@@ -29,9 +27,10 @@ log = logs.get(__name__)
 class CostClient(Peer):
     """One channel to cost; without an address nothing is reserved and every question is answered Unavailable."""
 
-    def __init__(self, address: str, clock: Clock) -> None:
+    def __init__(self, address: str, clock: Clock, reserve_timeout: float) -> None:
         super().__init__(address)
         self._clock = clock
+        self._reserve_timeout = reserve_timeout
         self._away_until = 0.0
 
     async def reserve(self, job_id: str, user_id: str, spec: JobSpec) -> Reservation:
@@ -49,7 +48,7 @@ class CostClient(Peer):
         )
         try:
             stub = cost_pb2_grpc.CostServiceStub(self._channel)
-            answer: pb.ReserveResponse = await stub.Reserve(request, timeout=RESERVE_SECONDS)
+            answer: pb.ReserveResponse = await stub.Reserve(request, timeout=self._reserve_timeout)
             state = ReservationState.from_proto(answer.state)
         except (grpc.aio.AioRpcError, ValueError) as error:
             log.warning("no reservation yet", job_id=job_id, error=repr(error))
