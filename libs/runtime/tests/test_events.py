@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from edgecore.jobs.v1.commands_pb2 import CancelJob
 from edgecore_contracts.cloudevents import Event
-from edgecore_contracts.topics import JOB_COMMANDS
+from edgecore_contracts.topics import JOB_COMMANDS, catalogue
 from edgecore_runtime import dlq
 from edgecore_runtime.clock import SystemClock
 from edgecore_runtime.consumer import Consumer, PermanentFailure
@@ -70,9 +70,7 @@ class Chassis:
         """
         onlooker = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=self.group, enable_auto_commit=False)
         async with opened(onlooker):
-            partitions = [
-                TopicPartition(JOB_COMMANDS, n) for n in onlooker.partitions_for_topic(JOB_COMMANDS) or ()
-            ]
+            partitions = [TopicPartition(JOB_COMMANDS, n) for n in range(catalogue()[JOB_COMMANDS].partitions)]
             onlooker.assign(partitions)
 
             async def covered() -> bool:
