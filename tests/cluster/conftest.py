@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from edgecore_gateway.domain.api_keys import new_key
 
-from .cluster import House, kubectl, namespace, objects_volume
+from .cluster import CHART, House, kubectl, namespace, objects_volume
 
 collect_ignore_glob = [] if os.environ.get("EDGECORE_TEST_CLUSTER") else ["test_*.py"]
 
@@ -48,3 +49,29 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         finally:
             house.describe()
             house.uninstall()
+
+
+@pytest.fixture(scope="module")
+def crd() -> Iterator[None]:
+    """The chart's CRD, for the time of these tests unless it was there before."""
+    existed = bool(kubectl("get", "crd", "gpupools.edgecore.dev", "--ignore-not-found"))
+    if not existed:
+        lines = [
+            line
+            for line in (CHART / "templates" / "gpupool-crd.yaml").read_text().splitlines()
+            if not line.startswith("{{")
+        ]
+        kubectl("apply", "-f", "-", document=yaml.safe_load("\n".join(lines)))
+        kubectl("wait", "--for=condition=Established", "crd/gpupools.edgecore.dev", "--timeout=30s")
+    yield
+    if not existed:
+        kubectl("delete", "crd", "gpupools.edgecore.dev", "--wait=true")
+
+
+@pytest.fixture(scope="module")
+def pools_namespace(crd: None) -> Iterator[str]:
+    """Where pods need no more than the tests give them."""
+    name = f"autoscaler-{os.getpid()}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=true", "--timeout=60s", check=False)
