@@ -1,9 +1,10 @@
 """The hybrid backbone beside its attention-only twin: as many parameters, blocks and channels, attention alone.
 
-`make bench NAME=model-hybrid` has two halves.
+`make bench NAME=model-hybrid` has three parts.
 - `nano`, trained: both sides learn the committed curriculum, shortened to 600 steps each, from the same data and
   seeds, step by step in turn; then they make the same clips. About half an hour on two cores. More steps say more:
-  `ARGS="--steps 6000"` is the whole curriculum, about five hours. `--trained no` leaves this half out.
+  `ARGS="--steps 6000"` is the whole curriculum, about five hours. `--trained no` leaves this part out.
+- `nano`'s pass at three sizes, the largest being the most that is accepted, forty times each, in turn.
 - `base`, untrained: one pass at 121 frames of 256×256 (7,936 tokens) in bfloat16, three times each, in turn. About
   seven minutes.
 Autoencoder and text encoder are the checkpoint's (the shipped one's, or `--checkpoint DIR`).
@@ -24,6 +25,8 @@ from edgecore_aiprod.presets import PRESETS, ModelParams
 from edgecore_aiprod.twin import attention_twin, parameters
 
 FASTER = 1.2
+SIZES = (Size(17, 64, 64), Size(17, 128, 128), Size(33, 128, 128))
+"""Of nano's passes, up to the largest that is accepted: 80, 320 and 576 tokens."""
 CONFIG = Path("libs/aiprod/configs/nano/backbone.toml")
 
 
@@ -36,11 +39,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=600, help="of the whole curriculum, each side (default 600)")
     parser.add_argument("--bank", type=int, default=2048, help="clips to learn from (default 2048)")
     parser.add_argument(
-        "--preset", choices=sorted(PRESETS), default="base", help="of the second half (default base)"
+        "--preset", choices=sorted(PRESETS), default="base", help="of the last part (default base)"
     )
-    parser.add_argument("--frames", type=int, default=121, help="of the second half, 4k+1 (default 121)")
-    parser.add_argument("--side", type=int, default=256, help="of the second half, in pixels (default 256)")
-    parser.add_argument("--repeats", type=int, default=3, help="passes a side in the second half (default 3)")
+    parser.add_argument("--frames", type=int, default=121, help="of the last part, 4k+1 (default 121)")
+    parser.add_argument("--side", type=int, default=256, help="of the last part, in pixels (default 256)")
+    parser.add_argument("--repeats", type=int, default=3, help="passes a side in the last part (default 3)")
 
 
 def run(
@@ -57,22 +60,20 @@ def run(
     repeats: int = 3,
 ) -> dict[str, Any]:
     figures: list[dict[str, Any]] = []
+    pipeline = judged.open_pipeline(checkpoint)
     notes = ["beside: the attention-only twin; a ratio of speed is the twin's time over the hybrid's"]
     if trained == "yes":
-        pipeline = judged.open_pipeline(checkpoint)
         sides = train(pipeline, config, steps, bank)
         hybrid, twin = (evaluate(pipeline, one, clips, seed) for one in sides)
         figures += _trained(sides, hybrid, twin, clips)
-        params = pipeline.model.params
-        for frame in (64, 128):
-            figures.append(_pass(params, Size(17, frame, frame), repeats=41, bfloat16=False))
         notes += [
             f"nano: {steps} steps of {config.name} each, from {bank} clips",
             f"all three right, hybrid: {judged.at_95(hybrid['all'], clips)}; "
             f"twin: {judged.at_95(twin['all'], clips)}",
         ]
-    else:
-        torch.set_num_threads(2)
+    torch.set_num_threads(2)
+    for size in SIZES:
+        figures.append(_pass(pipeline.model.params, size, repeats=41, bfloat16=False))
     figures.append(_pass(PRESETS[preset], Size(frames, side, side), repeats, bfloat16=True))
     notes += [
         f"{preset}: untrained, bfloat16; nano: float32; medians of passes in turn, after one each uncounted",

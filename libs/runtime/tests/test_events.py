@@ -26,6 +26,9 @@ from edgecore_runtime.relay import Relay
 from edgecore_runtime.testing import SESSION_SECONDS, eventually
 
 SCHEMA = "public"
+RECOVERY_SECONDS = 100.0
+"""In which a consumer is surely back after its broker: a request without an answer is given up after 20 s, a
+client that does not close after 39 s, and opening the next one takes 20 s at most."""
 
 
 class Chassis:
@@ -161,7 +164,7 @@ async def test_a_broker_that_lost_its_log_is_filled_again(
         await asyncio.to_thread(embedded.kill_broker)
         await chassis.publish(*keys[10:])
         await asyncio.to_thread(embedded.restart_broker)
-        await eventually(lambda: set(keys) <= set(chassis.seen), 60)
+        await eventually(lambda: set(keys) <= set(chassis.seen), RECOVERY_SECONDS)
         assert sorted(key for key in chassis.seen if key in keys) == sorted(keys)
 
 
@@ -175,7 +178,7 @@ async def test_an_idle_loss_of_the_log_is_noticed(
         await chassis.all_sent(len(keys))
         await asyncio.to_thread(embedded.restart_broker)
         async with in_background(chassis.consumer.run()):
-            await eventually(lambda: set(keys) <= set(chassis.seen), 60)
+            await eventually(lambda: set(keys) <= set(chassis.seen), RECOVERY_SECONDS)
 
 
 async def test_poison_is_parked_and_its_partition_flows_on(
@@ -248,4 +251,4 @@ async def test_a_broker_that_came_back_with_fewer_partitions_is_filled_again(
         await asyncio.to_thread(embedded.restart_broker)
         async with opened(producer(embedded.kafka_bootstrap)) as early:
             await early.partitions_for(JOB_COMMANDS)
-        await eventually(lambda: set(keys) <= set(chassis.seen), 60)
+        await eventually(lambda: set(keys) <= set(chassis.seen), RECOVERY_SECONDS)
