@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from edgecore.jobs.v1.commands_pb2 import CancelJob
 from edgecore_contracts.cloudevents import Event
 from edgecore_contracts.topics import JOB_COMMANDS, catalogue
-from edgecore_runtime import dlq
+from edgecore_runtime import dlq, relay
 from edgecore_runtime.clock import SystemClock
 from edgecore_runtime.consumer import Consumer, PermanentFailure
 from edgecore_runtime.database import Database, metadata
@@ -28,7 +28,7 @@ from edgecore_runtime.testing import SESSION_SECONDS, eventually
 SCHEMA = "public"
 RECOVERY_SECONDS = 100.0
 """In which a consumer is surely back after its broker: a request without an answer is given up after 20 s, a
-client that does not close after 39 s, and opening the next one takes 20 s at most."""
+client that does not close after 30 s, and opening the next one takes 35 s at most."""
 
 
 class Chassis:
@@ -170,9 +170,10 @@ async def test_a_broker_that_lost_its_log_is_filled_again(
 
 @pytest.mark.log_in_memory
 async def test_an_idle_loss_of_the_log_is_noticed(
-    database_url: str, embedded: EmbeddedParts, keys: list[str]
+    database_url: str, embedded: EmbeddedParts, keys: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Acknowledged but not yet consumed when the broker died, and nothing new to send."""
+    monkeypatch.setattr(relay, "REPLAY_BATCH", len(keys) // 3)  # more than one
     async with relaying(database_url, embedded) as chassis:
         await chassis.publish(*keys)
         await chassis.all_sent(len(keys))

@@ -134,17 +134,18 @@ class Consumer:
             self._last_poll = now = self._clock.monotonic()
             if batches:
                 stale_since = None
-                await asyncio.gather(*(self._partition(consumer, producer, p, r) for p, r in batches.items()))
-            elif now >= next_look:
+                await self._partitions(consumer, producer, batches)
+            if now >= next_look:
                 next_look = now + LOOK_SECONDS
                 await self._prune(now)
-                stale_since = (stale_since or now) if await self._waits(consumer) else None
+                waits = await self._waits(consumer)
+                stale_since = (stale_since or now) if waits and not batches else None
                 if stale_since is not None and now - stale_since > SILENT_SECONDS / 2:
                     log.warning("records may be waiting and none arrive; joining the group anew")
                     return
 
     async def _prune(self, now: float) -> None:
-        """Forget old inbox rows, when there is nothing else to do."""
+        """Forget old inbox rows, now and then."""
         if now >= self._next_prune:
             self._next_prune = now + PRUNE_SECONDS
             async with self._database.transaction() as session:
@@ -167,6 +168,21 @@ class Consumer:
         lag.labels(self._group).set(ahead)
         return bool(ahead or lost)
 
+    async def _partitions(
+        self,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        batches: dict[TopicPartition, list[ConsumerRecord[bytes, bytes]]],
+    ) -> None:
+        """All at once; when one fails the others end too, before the clients are closed."""
+        tasks = [asyncio.create_task(self._partition(consumer, producer, p, r)) for p, r in batches.items()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _partition(
         self,
         consumer: AIOKafkaConsumer,
@@ -180,8 +196,11 @@ class Consumer:
                 await self._record(producer, record)
         crash.point("ack.before")
         try:
-            # Only this partition, by name: a bare commit() after a rebalance commits what we no longer own.
-            await consumer.commit({partition: records[-1].offset + 1})
+            async with asyncio.timeout(REQUEST_SECONDS):
+                # A position before what was read means assigned anew since, perhaps of a new log: read again.
+                if await consumer.position(partition) > records[-1].offset:
+                    # By name: a bare commit() after a rebalance commits what we no longer own.
+                    await consumer.commit({partition: records[-1].offset + 1})
         except (CommitFailedError, IllegalStateError):
             log.info("partition moved before its commit; its new owner repeats", partition=partition.partition)
         crash.point("ack.after")

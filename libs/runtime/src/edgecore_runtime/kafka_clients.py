@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -10,9 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from edgecore_runtime import logs
 
-OPEN_SECONDS = 20.0
+OPEN_SECONDS = 35.0
+"""Of which a busy broker needs most; a start that is given up costs the group one more rebalance."""
 LINGER_SECONDS = 15.0
-CLOSE_SECONDS = 30.0
+CLOSE_SECONDS = 21.0
 CANCEL_SECONDS = 3.0
 CLOSE_PATIENCE = 3
 REQUEST_MILLISECONDS = 10_000
@@ -20,6 +21,8 @@ LOOK_MILLISECONDS = 3_000
 """A reader only looks; one that waits longer mostly asks for a partition that is gone with its broker."""
 FETCH_MILLISECONDS = 100
 """How long the broker may hold a fetch open; the embedded one looks for new records only twice in that time."""
+METADATA_MILLISECONDS = 5_000
+"""How soon a member that owns nothing sees topics that were made again."""
 
 log = logs.get(__name__)
 
@@ -30,13 +33,15 @@ Client = TypeVar("Client", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClie
 async def opened(client: Client) -> AsyncIterator[Client]:
     """The started client; raises KafkaError or TimeoutError when the broker does not answer."""
     starting = asyncio.create_task(client.start())
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + OPEN_SECONDS
     try:
-        async with asyncio.timeout(OPEN_SECONDS):
+        async with asyncio.timeout_at(deadline):
             await asyncio.shield(starting)
         yield client
     finally:
         # Cancelled half-way, a start leaves its bootstrap connection open; most starts are over in an instant.
-        await asyncio.wait({starting}, timeout=LINGER_SECONDS)
+        await asyncio.wait({starting}, timeout=min(LINGER_SECONDS, max(deadline - loop.time(), 0.0)))
         starting.cancel()
         await _closed(client)
 
@@ -57,6 +62,11 @@ async def _closed(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminCli
         if stopping.done():
             if not stopping.cancelled():
                 stopping.result()
+            elif isinstance(client, AIOKafkaConsumer):
+                # A fetch that was cancelled in its pause ended the stop before the connections were closed.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CANCEL_SECONDS):
+                        await client._client.close()
             return
         stopping.cancel()
     log.warning("a Kafka client did not close and is left behind", client=type(client).__name__)
@@ -100,5 +110,5 @@ def member(bootstrap: str, group: str, topics: list[str], session_seconds: float
         heartbeat_interval_ms=int(session_seconds * 200),
         fetch_max_wait_ms=FETCH_MILLISECONDS,
         request_timeout_ms=REQUEST_MILLISECONDS,
-        metadata_max_age_ms=30_000,
+        metadata_max_age_ms=METADATA_MILLISECONDS,
     )

@@ -12,6 +12,8 @@ from obstore.store import from_url
 
 CHUNK = 256 * 1024
 OPERATION_SECONDS = 60.0
+READ_SECONDS = 20.0
+"""Of one look or one chunk: somebody waits for it."""
 
 
 class ObjectNotFound(LookupError):
@@ -52,16 +54,19 @@ class ObjectStore:
     async def size(self, key: str) -> int:
         """Bytes under `key`; raises ObjectNotFound or StorageFailed."""
         try:
-            return int((await self._store.head_async(key))["size"])
+            async with asyncio.timeout(READ_SECONDS):
+                return int((await self._store.head_async(key))["size"])
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectNotFound(key) from error
         except (StoreError, OSError) as error:
             raise StorageFailed(f"cannot read {key}: {_first_line(error)}") from error
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Bytes from `start` up to, not including, `end`, in chunks."""
+        """Bytes from `start` up to, not including, `end`, in chunks; TimeoutError for a store that stalls."""
         for low in range(start, end, CHUNK):
-            yield bytes(await self._store.get_range_async(key, start=low, end=min(low + CHUNK, end)))
+            async with asyncio.timeout(READ_SECONDS):
+                chunk = bytes(await self._store.get_range_async(key, start=low, end=min(low + CHUNK, end)))
+            yield chunk
 
     async def delete(self, key: str) -> None:
         """Remove `key`; nothing happens if it is not there. Raises StorageFailed."""

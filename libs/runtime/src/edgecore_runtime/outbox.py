@@ -22,6 +22,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    select,
     text,
     update,
 )
@@ -88,14 +89,16 @@ class Outbox:
         await session.execute(self._insert, row)
         return event
 
-    async def replay(self, session: AsyncSession, since: datetime | None = None) -> int:
+    async def replay(self, session: AsyncSession, since: datetime | None = None, most: int | None = None) -> int:
         """Mark sent rows as unsent, so that the relay sends them again; returns how many.
 
-        Consumers absorb what they had already seen. `since` bounds how far back (by the row's creation).
+        Consumers absorb what they had already seen. `since` bounds how far back (by the row's creation),
+        `most` how many rows.
         """
-        statement = update(self.table).where(self.table.c.sent_at.is_not(None))
+        sent = select(self.table.c.id).where(self.table.c.sent_at.is_not(None)).limit(most)
         if since is not None:
-            statement = statement.where(self.table.c.created_at >= since)
+            sent = sent.where(self.table.c.created_at >= since)
+        statement = update(self.table).where(self.table.c.id.in_(sent))
         result = await session.execute(statement.values(sent_at=None, sent_partition=None, sent_offset=None))
         return int(result.rowcount)  # type: ignore[attr-defined]
 
