@@ -302,8 +302,9 @@ async def test_fifty_viewers(
         assert len(frames) + sum(one["skipped"] for one in frames) == 5
 
 
-async def test_limits(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
-    async with kit.alone(kit.settings_alone(tmp_path, preview_viewers_most=1)) as url:
+@pytest.mark.parametrize("most", [1, 5], ids=["every seat", "a fifth for one user"])
+async def test_limits(parts: Any, kit: SimpleNamespace, tmp_path: Path, most: int) -> None:
+    async with kit.alone(kit.settings_alone(tmp_path, preview_viewers_most=most)) as url:
         headers = {"Authorization": f"Bearer {(tmp_path / 'key').read_text().strip()}"}
         async with httpx.AsyncClient(base_url=url, headers=headers) as client:
             job_id = await kit.new_job(client)

@@ -15,7 +15,7 @@ from edgecore_contracts.topics import JOB_EVENTS
 from edgecore_gateway.adapters import jobs
 from edgecore_gateway.adapters.tables import attempts, job_transitions
 from edgecore_gateway.adapters.tables import jobs as jobs_table
-from edgecore_gateway.domain.projection import Unreadable, state_change
+from edgecore_gateway.domain.projection import Unreadable, measured_seconds, state_change
 from edgecore_gateway.domain.validation import validate
 from edgecore_gateway.entrypoints.events import Projector
 from edgecore_gateway.entrypoints.watch import Watch
@@ -75,6 +75,11 @@ async def test_a_retry_is_two_attempts_in_any_order(house: Any, kit: SimpleNames
     assert sum("node-1" in row for row in clean) == 2
     for order in itertools.permutations(events):
         assert await projected(house, list(order)) == clean
+
+
+async def test_an_attempts_time_is_its_nodes_and_not_the_length_of_a_bought_video() -> None:
+    bought = {"provider_seconds": 8.0, "encode_seconds": 0.25, "upload_seconds": 0.125}
+    assert measured_seconds(bought) == 0.375
 
 
 async def test_bytes_that_are_no_event_are_parked_and_the_partition_flows(

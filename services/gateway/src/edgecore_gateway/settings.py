@@ -28,7 +28,11 @@ class Settings(ServiceSettings, DatabaseSettings, KafkaSettings, ObjectStoreSett
         "", unit="host:port", reason="gRPC, for pictures of jobs in the making; empty: a preview is its end alone"
     )
     preview_viewers_most: int = setting(
-        500, unit="viewers", reason="at the same time; further ones are answered 429", ge=1, le=100_000
+        500,
+        unit="viewers",
+        reason="at the same time, a fifth for one user; further ones are answered 429",
+        ge=1,
+        le=100_000,
     )
     preview_lifetime: float = setting(
         3600.0, unit="seconds", reason="after which a viewer connects again, perhaps elsewhere", ge=1, le=86_400

@@ -71,6 +71,7 @@ jobs = Table(
     Column("model", String(80)),
     Column("spec", LargeBinary),
     _time("ended_at", required=False),
+    Index("ix_jobs_ended_at", "ended_at"),
 )
 
 reservations = Table(
@@ -88,6 +89,7 @@ reservations = Table(
     _time("created_at", now=True),
     Index("ix_reservations_open", "user_id", postgresql_where=text("closed IS NULL AND state = 'SECURED'")),
     Index("ix_reservations_age", "created_at", postgresql_where=text("closed IS NULL AND state = 'SECURED'")),
+    Index("ix_reservations_over", "created_at", postgresql_where=text("closed IS NOT NULL OR state = 'DECLINED'")),
 )
 
 ledger = Table(

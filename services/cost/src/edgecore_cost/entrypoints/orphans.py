@@ -36,6 +36,7 @@ class Orphans:
         """How many reservations were released."""
         async with self._database.transaction() as session:
             count = await self._accounting.expire(session, self._age)
+        async with self._database.transaction() as session:
             await jobs.prune(session)
         if count:
             log.info("reservations without a job released", count=count)

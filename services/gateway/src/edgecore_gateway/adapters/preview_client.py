@@ -1,6 +1,7 @@
 """Frames of videos in the making, from the preview service: best effort, and never in the way of a job's end."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from edgecore_runtime.backoff import Backoff
 from edgecore_runtime.grpc_client import Peer
 
 SNAPSHOT_SECONDS = 0.5
+USERS_LEAST = 5
+"""So many users find a seat, whatever one of them opens."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between tries while the preview service is away."""
 
@@ -20,29 +23,37 @@ watching = Gauge("edgecore_gateway_preview_viewers", "Open previews, WebSocket a
 
 
 class PreviewClient(Peer):
-    """One channel for all viewers; each has a call of its own, and a seat of at most `viewers_most`."""
+    """One channel for all viewers; each has a call of its own, and one of `viewers_most` seats.
+
+    A user gets a fifth of them at most.
+    """
 
     def __init__(self, address: str, viewers_most: int) -> None:
         super().__init__(address)
         self._viewers_most = viewers_most
-        self._viewers = 0
+        self._own_most = max(1, viewers_most // USERS_LEAST)
+        self._viewers: Counter[str] = Counter()
 
-    def check_room(self) -> None:
-        """Raises ResourceExhausted when every seat is taken."""
-        if self._viewers >= self._viewers_most:
+    def check_room(self, user_id: str) -> None:
+        """Raises ResourceExhausted when every seat is taken, or all that one user may have."""
+        if self._viewers.total() >= self._viewers_most:
             raise ResourceExhausted(f"{self._viewers_most} previews are the most at a time; try again later")
+        if self._viewers[user_id] >= self._own_most:
+            raise ResourceExhausted(f"you have {self._own_most} previews open: close one first")
 
     @contextmanager
-    def seat(self) -> Iterator[None]:
+    def seat(self, user_id: str) -> Iterator[None]:
         """Raises ResourceExhausted."""
-        self.check_room()
-        self._viewers += 1
+        self.check_room(user_id)
+        self._viewers[user_id] += 1
         watching.inc()
         try:
             yield
         finally:
             watching.dec()
-            self._viewers -= 1
+            self._viewers[user_id] -= 1
+            if not self._viewers[user_id]:
+                del self._viewers[user_id]
 
     async def follow(self, job_id: str, after: int) -> AsyncGenerator[preview_pb2.SubscribeResponse, None]:
         """The job's frames above number `after`, for ever: goes on by itself after the service was away."""

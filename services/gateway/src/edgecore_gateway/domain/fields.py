@@ -176,8 +176,10 @@ def finite(value: Any, rule: str) -> int | float:
 def _storable(value: str) -> None:
     if "\0" in value:
         raise Refused("must not contain the character NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused("must be valid Unicode, without unpaired surrogates")
+    try:
+        value.encode()  # one call in C: a body may hold millions of characters
+    except UnicodeEncodeError as error:
+        raise Refused("must be valid Unicode, without unpaired surrogates") from error
 
 
 def _nearest_int(value: float) -> int:

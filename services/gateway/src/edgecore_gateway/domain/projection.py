@@ -97,11 +97,14 @@ def attempt_end(message: events_pb2.AttemptFinished, sent_at: datetime) -> Attem
     )
 
 
+_STAGES = ("load_seconds", "generate_seconds", "encode_seconds", "upload_seconds")
+
+
 def measured_seconds(measurements: dict[str, Any] | None) -> float | None:
     """What an attempt took by its node's own clock, all stages together."""
     if measurements is None:
         return None
-    total: float = sum(value for name, value in measurements.items() if name.endswith("_seconds"))
+    total: float = sum(measurements.get(stage, 0.0) for stage in _STAGES)
     return round(total, 6)
 
 

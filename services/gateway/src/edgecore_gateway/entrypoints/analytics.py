@@ -90,7 +90,10 @@ async def usage(
     user_id = (customer or "") if caller.is_admin else caller.user_id
     parts = parts_of(request)
     end = _time("to", to) if to is not None else parts.clock.now()
-    start = _time("from", since) if since is not None else end - LOOK_BACK[bucket]
+    try:
+        start = _time("from", since) if since is not None else end - LOOK_BACK[bucket]
+    except OverflowError as error:
+        raise InvalidInput([FieldProblem("to", "is too early")]) from error
     found = await parts.analytics.usage(user_id, start, end, BUCKETS[bucket])
     body = {
         "from": moment(start),

@@ -73,9 +73,14 @@ async def login(request: Request) -> Response:
         if not reading.admitted:
             log.warning("too many failed logins", limit=limit.name, address=address)
             raise TooMany(reading, "too many failed logins")
-    async with parts.database.reading() as session:
-        user = await users.find_by_email(session, email)
-    fits = await parts.passwords.fits(form.password, user.password_hash if user else None)
+    try:
+        async with parts.database.reading() as session:
+            user = await users.find_by_email(session, email)
+        fits = await parts.passwords.fits(form.password, user.password_hash if user else None)
+    except Exception:  # nobody looked at the password: this was no failure of the caller's
+        for limit, subject in limits:
+            parts.rates.give_back(limit, subject)
+        raise
     if user is None or not fits or user.disabled_at is not None:
         await _note(parts, Deed(user.id if user else None, "login", email, address, REFUSED))
         raise Unauthenticated("email or password is wrong")

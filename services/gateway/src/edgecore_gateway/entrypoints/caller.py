@@ -8,6 +8,7 @@ method needs, and count the request against the user's rate.
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from edgecore_contracts.errors import Forbidden, Unauthenticated
 from edgecore_gateway.domain.access_tokens import BadToken
@@ -69,16 +70,19 @@ async def _principal(request: Request) -> Principal:
     if not credentials or scheme.lower() != "bearer":
         raise Unauthenticated("send Authorization: Bearer <your API key or access token>")
     principal = await authenticate(parts, credentials.strip())
-    _count(parts, request, principal)
+    count(parts, request, principal)
     needed = Scope.READ if request.method in READING else Scope.GENERATE
     if not principal.scopes & {needed, Scope.ADMIN}:
         raise Forbidden(f"this API key lacks the scope {needed}")
     return principal
 
 
-def _count(parts: Parts, request: Request, principal: Principal) -> None:
-    """Submits are counted apart from all other requests, so that looking never keeps one from submitting."""
-    if request.method == "POST" and request.scope["path"] == SUBMIT_PATH:
+def count(parts: Parts, request: HTTPConnection, principal: Principal) -> None:
+    """Against the user's rate. Raises TooMany.
+
+    Submits are counted apart from all other requests, so that looking never keeps one from submitting.
+    """
+    if request.scope.get("method") == "POST" and request.scope["path"] == SUBMIT_PATH:
         limit = Limit("submits", parts.settings.submits_per_minute, RATE_SECONDS)
     else:
         limit = Limit("requests", parts.settings.requests_per_minute, RATE_SECONDS)

@@ -22,7 +22,7 @@ from edgecore_gateway.domain.spec import JobSpec
 from edgecore_gateway.domain.validation import validate
 from edgecore_gateway.entrypoints.caller import Caller
 from edgecore_gateway.entrypoints.following import WAIT_LIMIT, Status, etag, find, follow, is_over, status_now
-from edgecore_gateway.entrypoints.inputs import keep_picture, resolved
+from edgecore_gateway.entrypoints.inputs import drop_picture, keep_picture, resolved
 from edgecore_gateway.entrypoints.parts import Parts, parts_of
 from edgecore_gateway.entrypoints.request_body import read_json
 from edgecore_gateway.entrypoints.schemas import REFUSALS, JobStatus, request_schema
@@ -124,11 +124,14 @@ async def _accept(parts: Parts, user_id: str, spec: JobSpec, claim: Claim | None
     """
     spec = await resolved(parts, user_id, spec)
     job = jobs.accepted(new_id("job"), user_id, spec, parts.clock.now())
-    reservation = await parts.costs.reserve(job.id, user_id, spec)
-    if reservation.state is ReservationState.DECLINED:
-        raise BudgetExhausted(reservation.detail)
+    # The picture first: money set aside for a job that is then not stored is held for a quarter of an hour.
     if spec.image is not None and spec.picture is not None:
         await keep_picture(parts, user_id, spec.image, spec.picture)
+    reservation = await parts.costs.reserve(job.id, user_id, spec)
+    if reservation.state is ReservationState.DECLINED:
+        if spec.image is not None and spec.picture is not None:
+            await drop_picture(parts, spec.image, spec.picture)
+        raise BudgetExhausted(reservation.detail)
     job = replace(job, reservation=reservation.state, cost_estimated=reservation.estimate)
     earlier = await _store(parts, job, spec, reservation, claim)
     if earlier is not None:

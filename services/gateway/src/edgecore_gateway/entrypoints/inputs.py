@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgecore_contracts.errors import Conflict, FieldProblem, InvalidInput, Unavailable
-from edgecore_gateway.adapters import lora_adapters, uploads, users
+from edgecore_gateway.adapters import inputs, lora_adapters, tables, uploads, users
 from edgecore_gateway.domain.picture import Picture
 from edgecore_gateway.domain.spec import JobSpec
 from edgecore_gateway.entrypoints.parts import Parts
@@ -55,6 +55,7 @@ async def resolved(parts: Parts, user_id: str, spec: JobSpec) -> JobSpec:
 async def keep_picture(parts: Parts, user_id: str, upload_id: str, picture: Picture) -> Any:
     """Store a picture for a while; its row. Raises Conflict when the user has too many, Unavailable."""
     now = parts.clock.now()
+    digest = await asyncio.to_thread(hashlib.sha256, picture.data)
     async with parts.database.transaction() as session:
         # The lock keeps two requests from both taking what is left.
         await users.lock(session, user_id)
@@ -69,7 +70,7 @@ async def keep_picture(parts: Parts, user_id: str, upload_id: str, picture: Pict
             width=picture.width,
             height=picture.height,
             size_bytes=len(picture.data),
-            sha256=hashlib.sha256(picture.data).hexdigest(),
+            sha256=digest.hexdigest(),
             created_at=now,
             expires_at=now + timedelta(hours=parts.settings.upload_hours),
         )
@@ -78,6 +79,16 @@ async def keep_picture(parts: Parts, user_id: str, upload_id: str, picture: Pict
         await asyncio.to_thread(file.write_bytes, picture.data)
         await put(parts, uploads.key_of(upload_id, picture.media_type), file)
     return row
+
+
+async def drop_picture(parts: Parts, upload_id: str, picture: Picture) -> None:
+    """Forget the picture of a job that is not made; while the store is away it stays until it expires."""
+    try:
+        await parts.store.delete(uploads.key_of(upload_id, picture.media_type))
+    except StorageFailed:
+        return
+    async with parts.database.transaction() as session:
+        await inputs.forget(session, tables.uploads, upload_id)
 
 
 async def put(parts: Parts, key: str, file: Path) -> None:

@@ -26,7 +26,7 @@ from edgecore_contracts.errors import (
     Unavailable,
 )
 from edgecore_gateway.domain import principal
-from edgecore_gateway.entrypoints.caller import Caller, authenticate
+from edgecore_gateway.entrypoints.caller import Caller, authenticate, count
 from edgecore_gateway.entrypoints.following import find
 from edgecore_gateway.entrypoints.parts import Parts, parts_of
 from edgecore_gateway.entrypoints.schemas import REFUSALS
@@ -71,7 +71,7 @@ async def preview_stream(
     """Server-sent events; `Last-Event-ID` counts like `after`. Open a stream that stops without `end` again."""
     parts = parts_of(request)
     await find(parts, job_id, caller)
-    parts.preview.check_room()
+    parts.preview.check_room(caller)
     seen = request.headers.get("last-event-id", "")
     if seen.isascii() and seen.isdigit() and len(seen) < 20:
         after = max(after, int(seen))
@@ -150,7 +150,7 @@ async def _send(websocket: WebSocket, message: dict[str, Any], seconds: float) -
 
 
 async def _caller(parts: Parts, websocket: WebSocket) -> str:
-    """The user's id by header or subprotocol. Raises Unauthenticated, Forbidden."""
+    """The user's id by header or subprotocol. Raises Unauthenticated, Forbidden, TooMany."""
     scheme, _, credentials = websocket.headers.get("authorization", "").partition(" ")
     if not credentials:
         offered = websocket.scope["subprotocols"]
@@ -162,6 +162,7 @@ async def _caller(parts: Parts, websocket: WebSocket) -> str:
             f" {SUBPROTOCOL} and {TOKEN_PREFIX}<it>"
         )
     who = await authenticate(parts, credentials.strip())
+    count(parts, websocket, who)
     if not who.scopes & {principal.Scope.READ, principal.Scope.ADMIN}:
         raise Forbidden(f"this API key lacks the scope {principal.Scope.READ}")
     return who.user_id

@@ -88,7 +88,7 @@ async def view(parts: Parts, job_id: str, user_id: str, after: int) -> AsyncGene
     Stops without Ended when the viewer's time is over or the service stops: the viewer comes back with the last
     number. Raises ResourceExhausted at once; NotFound when there is no such job of this user.
     """
-    with parts.preview.seat():
+    with parts.preview.seat(user_id):
         latest = _Latest()
         pump = asyncio.create_task(_pump(parts.preview, job_id, after, latest))
         end = asyncio.create_task(_terminal_state(parts, job_id, user_id))
