@@ -151,6 +151,16 @@ async def test_a_time_limit_stops_the_order_and_says_so(house: House) -> None:
     assert report.measurements.provider_seconds == 0
 
 
+async def test_a_time_limit_while_the_order_is_placed_is_unclear_and_nothing_is_placed_again(house: House) -> None:
+    house.desk.faults = Faults(hang=True)
+    report = await house.attempt(seconds=0.5).run()
+    assert failed(report, Reason.PROVIDER_UNCLEAR)
+    assert report.measurements.provider_seconds == 3
+    house.desk.faults = Faults()
+    assert failed(await house.attempt(2).run(), Reason.PROVIDER_UNCLEAR)
+    assert house.orders == 1
+
+
 async def test_a_video_that_is_paid_for_is_brought_whatever_is_left_of_the_limit(house: House) -> None:
     house.desk.faults = Faults(seconds=0.1, file_seconds=0.8)
     report = await house.attempt(seconds=0.7).run()

@@ -30,6 +30,14 @@ def test_a_pool_counts_what_its_nodes_could_take() -> None:
     assert (runway.queued, runway.queued_seconds) == (1, 0.0)
 
 
+def test_a_pool_that_runs_another_model_now_waits_for_no_old_ones() -> None:
+    gone, here = connection("a", "gpus", "old"), connection("b", "gpus", "new")
+    nodes = Nodes()
+    nodes.add(here)
+    (standing,) = pools([gone, here], nodes, {("aiprod", "old"): 4, ("aiprod", "new"): 1}, {}, frozenset())
+    assert standing.queued == 1
+
+
 async def told(scheduler: Scheduler, pool: str = "default") -> list[str]:
     events = [one for one in await scheduler.events(pool) if isinstance(one, NodeStateChanged)]
     return [NodeState.Name(one.state).removeprefix("NODE_STATE_") for one in events]

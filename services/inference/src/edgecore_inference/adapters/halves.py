@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Coroutine
 
+import grpc
+
 
 async def together(*halves: Coroutine[object, object, None]) -> None:
     """Run all until one ends, end the others, and raise what the first raised. Being cancelled cancels all.
@@ -20,3 +22,10 @@ async def together(*halves: Coroutine[object, object, None]) -> None:
     for task in sorted(tasks, key=lambda one: one not in ended):
         if not task.cancelled():
             task.result()
+
+
+def words(error: Exception) -> str:
+    """How a stream ended, for the log."""
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) or type(error).__name__

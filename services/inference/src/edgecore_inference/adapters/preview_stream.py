@@ -15,7 +15,7 @@ import grpc
 from edgecore.preview.v1.preview_pb2 import Frame, PublishRequest, PublishResponse
 from edgecore.preview.v1.preview_pb2_grpc import PreviewServiceStub
 from edgecore_inference import metrics
-from edgecore_inference.adapters.halves import together
+from edgecore_inference.adapters.halves import together, words
 from edgecore_runtime import grpc_client, logs
 
 CONNECT_SECONDS = 5.0
@@ -79,7 +79,7 @@ class PreviewStream:
                     lasted = asyncio.get_running_loop().time() - began if self.connected else 0.0
                     failures = 1 if lasted > PAUSE_MAX_SECONDS else failures + 1
                     if failures == 1:
-                        log.info("no previews for now", address=self._address, detail=_words(error))
+                        log.info("no previews for now", address=self._address, detail=words(error))
                     metrics.PREVIEW_CONNECTIONS_LOST.inc()
                 finally:
                     self._mark(False)
@@ -126,9 +126,3 @@ def _pause(failures: int) -> float:
     """Seconds before the next try: growing, with jitter."""
     longest = min(PAUSE_MAX_SECONDS, PAUSE_SECONDS * 2.0 ** min(failures, 10))
     return random.uniform(longest / 2, longest)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {error.details()}"
-    return str(error) or type(error).__name__

@@ -13,7 +13,7 @@ import grpc
 from edgecore.scheduler.v1.scheduler_pb2 import SchedulerMessage, Welcome, WorkerMessage
 from edgecore.scheduler.v1.scheduler_pb2_grpc import SchedulerServiceStub
 from edgecore_inference import metrics
-from edgecore_inference.adapters.halves import together
+from edgecore_inference.adapters.halves import together, words
 from edgecore_runtime import crash, grpc_client, logs
 from edgecore_runtime.clock import Clock
 
@@ -73,7 +73,7 @@ class SchedulerStream:
                     await self._connect(channel)
                 except LOST as error:
                     failures = 1 if self.connected else failures + 1
-                    log.warning("scheduler stream lost", detail=_words(error), failures=failures)
+                    log.warning("scheduler stream lost", detail=words(error), failures=failures)
                 finally:
                     self._mark(False)
                 await asyncio.sleep(_pause(failures))
@@ -121,9 +121,3 @@ def _pause(failures: int) -> float:
     """Seconds before the next try: growing, with jitter, so that a returning scheduler is not stormed."""
     longest = min(PAUSE_MAX_SECONDS, PAUSE_SECONDS * 2.0 ** min(failures, 10))
     return random.uniform(longest / 2, longest)
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {error.details()}"
-    return str(error) or type(error).__name__

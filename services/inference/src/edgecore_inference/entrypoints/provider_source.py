@@ -83,6 +83,10 @@ class ProviderSource:
         except Unclear as unclear:
             account.used.provider_seconds = wanted.seconds
             raise AttemptFailed(Reason.PROVIDER_UNCLEAR, f"{self.device}: {unclear}") from unclear
+        except asyncio.CancelledError:
+            account.used.provider_seconds = wanted.seconds
+            words = f"{self.device}: stopped while the order was placed"
+            raise AttemptFailed(Reason.PROVIDER_UNCLEAR, words) from None
         placed = Placed(task, wanted.seconds)
         self._book.note(assign.job_id, placed)
         return placed

@@ -53,9 +53,10 @@ def _standing(
     seconds: Mapping[tuple[str, str], float],
     any_model: bool,
 ) -> PoolStanding:
-    models = frozenset[str]().union(*(node.models for node in members))
-    kinds = [kind for kind in waiting if kind[0] == backend and (any_model or kind[1] in models)]
     here = [one for one in nodes.of_backend(backend) if one.pool == pool]
+    # Those that are here know best what the pool runs; one that is scaled to none is judged by its past.
+    models = frozenset[str]().union(*(node.models for node in here or members))
+    kinds = [kind for kind in waiting if kind[0] == backend and (any_model or kind[1] in models)]
     ready = [one for one in here if not one.draining]
     return PoolStanding(
         pool=pool,
