@@ -266,6 +266,7 @@ def test_the_command_writes_a_report_of_some_parts(
         (["--parts", "detector,fvd"], "--parts: fvd: there are detector, english"),
         (["--per-locale", "0"], "--per-locale: at least 1"),
         (["--prompts", "0"], "--prompts: at least 1"),
+        (["--report", "out", "--prompts", "1"], "--prompts: at least 2"),
         (["--locale", "xx"], "--locale"),
     ],
 )
@@ -274,6 +275,13 @@ def test_a_wrong_option_is_named(arguments: list[str], said: str, capsys: pytest
         evaluate.main(arguments)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_the_model_does_not_take_is_said_in_a_line(
+    tiny_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(["--checkpoint", str(tiny_folder), "--prompts", "1", "--steps", "0"]) == 1
+    assert "steps" in capsys.readouterr().err
 
 
 def test_a_part_that_does_not_exist_is_refused_before_anything_is_read(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from edgecore_aiprod import AiprodPipeline, GenerationRequest, InvalidRequest
 from edgecore_aiprod.checkpoint import load_model, save_model
+from edgecore_aiprod.errors import CheckpointError
 from edgecore_aiprod.lora import (
     BACKBONE_LAYERS,
     attach,
@@ -102,6 +103,15 @@ def test_fusing_equals_attaching(model: Model, tmp_path: Path) -> None:
     assert base_sha256(model) != digest
     save_model(model, tmp_path / "fused", {})
     torch.testing.assert_close(seen(load_model(tmp_path / "fused")), attached, atol=0.05, rtol=0.05)
+
+
+def test_a_distilled_variant_of_another_backbone_is_not_saved(model: Model, tmp_path: Path) -> None:
+    distilled = replace(model, distilled=made(model, "distilled", 3))
+    fuse(distilled, made(model, "one", 1))
+    with pytest.raises(CheckpointError, match=r"distilled\.safetensors.*of another backbone"):
+        save_model(distilled, tmp_path / "fused", {})
+    assert not (tmp_path / "fused").exists()
+    save_model(replace(distilled, distilled=None), tmp_path / "fused", {})
 
 
 def test_the_base_is_known_by_its_backbone_file(tmp_path: Path, model: Model) -> None:

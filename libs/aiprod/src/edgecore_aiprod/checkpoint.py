@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from edgecore_aiprod.adapter import save_adapter
@@ -29,9 +29,6 @@ from edgecore_aiprod.errors import CheckpointError
 from edgecore_aiprod.model import DISTILLED, PARTS, UPSAMPLER, Model, build_model, networks
 from edgecore_aiprod.presets import ModelParams
 from edgecore_aiprod.storage import pack, unpack
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = "edgecore-aiprod/1"
 CONFIG = "config.json"
@@ -46,7 +43,11 @@ def save_model(
     """Write a release folder: weights, config.json, model card, licence. What is there already is replaced.
 
     `training` and `evaluation` are what config.json will say; by default what the model was loaded with.
+    Raises CheckpointError, before anything is written, when the distilled variant is of another backbone.
     """
+    if model.distilled is not None and model.distilled.base_sha256 != base_sha256(model):
+        problem = "is of another backbone: distil again, or save a model whose `distilled` is None"
+        raise CheckpointError(f"{DISTILLED}.safetensors", problem)
     folder.mkdir(parents=True, exist_ok=True)
     for part in networks(model):
         save_file(pack_part(model, part), folder / f"{part}.safetensors")
@@ -79,6 +80,11 @@ def pack_part(model: Model, part: str) -> dict[str, Tensor]:
     """A part's weights as they lie in its file."""
     network: nn.Module = getattr(model, part)
     return pack(network.state_dict(), functools.partial(_bears_eight_bits, part))
+
+
+def base_sha256(model: Model) -> str:
+    """Of the backbone's file as `save_model` writes it; what is attached does not count."""
+    return hashlib.sha256(save(pack_part(model, "backbone"))).hexdigest()
 
 
 def _bears_eight_bits(part: str, name: str) -> bool:

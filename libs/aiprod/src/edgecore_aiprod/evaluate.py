@@ -14,7 +14,7 @@ import torch
 from rich.progress import track
 
 from edgecore_aiprod.captions import lexicons
-from edgecore_aiprod.errors import CheckpointError
+from edgecore_aiprod.errors import AiprodError
 from edgecore_aiprod.evaluation.attributes import ATTRIBUTES, summary
 from edgecore_aiprod.evaluation.parts import PARTS
 from edgecore_aiprod.evaluation.report import write_report
@@ -34,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:
         parser.error(f"--parts: {', '.join(unknown)}: there are {', '.join(PARTS)}")
+    if options.report and "frechet" in options.parts and options.prompts < 2:
+        parser.error("--prompts: at least 2 for the part frechet, which compares spreads")
     torch.set_num_threads(options.threads)
     try:
         return _report(options) if options.report else _trials(options)
-    except (CheckpointError, OSError) as error:
+    except (AiprodError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 

@@ -8,7 +8,6 @@ off to the bit. `fuse` does change the weights, for a model of its own.
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
 from edgecore_aiprod.adapter import NAME, Adapter, LowRank, read_file
-from edgecore_aiprod.checkpoint import pack_part
+from edgecore_aiprod.checkpoint import base_sha256
 from edgecore_aiprod.errors import CheckpointError, InvalidRequest
 from edgecore_aiprod.model import Model
 
@@ -48,11 +46,6 @@ def linear_layers(model: Model) -> dict[str, nn.Linear]:
         for name, layer in getattr(model, part).named_modules()
         if isinstance(layer, nn.Linear)
     }
-
-
-def base_sha256(model: Model) -> str:
-    """Of the backbone's file as `save_model` writes it; what is attached does not count."""
-    return hashlib.sha256(save(pack_part(model, "backbone"))).hexdigest()
 
 
 def new_adapter(

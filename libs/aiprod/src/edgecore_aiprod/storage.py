@@ -24,7 +24,7 @@ def pack(weights: dict[str, Tensor], in_eight_bits: Callable[[str], bool]) -> di
     for name, value in weights.items():
         if not value.is_floating_point() or value.dim() < 2:
             packed[name] = value.contiguous()
-        elif value.dim() >= 2 and value.numel() >= _SMALLEST and in_eight_bits(name):
+        elif value.numel() >= _SMALLEST and in_eight_bits(name):
             rows = value.float().flatten(1)
             scale = (rows.abs().amax(dim=1) / 127.0).clamp(min=1e-7).half()
             packed[name] = (
@@ -50,6 +50,8 @@ def unpack(packed: dict[str, Tensor], file: str) -> dict[str, Tensor]:
         if value.dtype != torch.int8:
             weights[name] = value.float() if value.is_floating_point() else value
             continue
+        if value.dim() < 2:
+            raise CheckpointError(file, f"is int8 of shape {tuple(value.shape)}, which is no matrix", name)
         if name + _SCALE not in scales or packed[name + _SCALE].shape != value.shape[:1]:
             raise CheckpointError(file, "is int8 and has no scale of its rows", name)
         rows = value.float().flatten(1) * packed[name + _SCALE].float()[:, None]

@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         for name, config in configs.items():
             try:
                 train(name, config, team, options)
-            except (OSError, AiprodError) as error:
+            except (OSError, AiprodError, ValueError, FloatingPointError) as error:
                 print(error, file=sys.stderr)
                 return 1
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,11 +56,14 @@ _SHOWN_STEPS, _SHOWN_GUIDANCE = 8, 4.0  # of sampling them
 def trained(state: Path, prefix: str = "") -> dict[str, Tensor]:
     """The averaged weights of a finished run whose names start with `prefix`, without it.
 
-    Raises FileNotFoundError naming the lesson that has to be run first.
+    Raises FileNotFoundError naming the lesson that has to be run first, TrainingError on what is no state.
     """
     if not state.exists():
         raise FileNotFoundError(f"{state} is missing: train `{state.parent.name}` first")
-    weights = torch.load(state, map_location="cpu", weights_only=True)["ema"]
+    try:
+        weights = torch.load(state, map_location="cpu", weights_only=True)["ema"]
+    except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise TrainingError(str(state), f"cannot be loaded: {error}") from error
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +36,18 @@ class Bank:
             shown = [render(scene, frames, side, side) for scene in scenes[start : start + chunk]]
             video = to_pixels(np.stack(shown))
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-                latents.append(vae.encode(video).bfloat16())
+                latents.append(vae.encode(video).bfloat16().cpu())
         return cls(torch.cat(latents), scenes, frames, side)
 
     @classmethod
     def load_or_build(
         cls, folder: Path, vae: VideoVae, clips: int, seed: int, frames: int, side: int
     ) -> Bank:
-        """The bank kept in `folder`, made and kept there if there is none."""
-        path = folder / f"bank-{frames}x{side}-{clips}.pt"
+        """The bank kept in `folder`, made and kept there if there is none of these scenes by this encoder."""
+        path = folder / f"bank-{frames}x{side}-{clips}-{seed}-{encoder_sha256(vae)[:8]}.pt"
         if path.exists():
-            return cls(torch.load(path, weights_only=True), _scenes(clips, seed), frames, side)
+            latents_NTHWC = torch.load(path, map_location="cpu", weights_only=True)
+            return cls(latents_NTHWC, _scenes(clips, seed), frames, side)
         bank = cls.build(vae, clips, seed, frames, side, quiet=False)
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
@@ -83,6 +85,14 @@ class Bank:
         x_W, y_H = (torch.arange(width) + 0.5) * cell, (torch.arange(height) + 0.5) * cell
         distance_THW = torch.hypot(x_W - x_T[:, None, None], y_H[:, None] - y_T[:, None, None])
         return ((scene.radius * unit + cell / 2 - distance_THW) / cell).clamp(0.0, 1.0)
+
+
+def encoder_sha256(vae: VideoVae) -> str:
+    """Of the encoder's weights: latents of another encoder mean something else."""
+    digest = hashlib.sha256()
+    for name, value in vae.encoder.state_dict().items():
+        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _scenes(clips: int, seed: int) -> list[Scene]:

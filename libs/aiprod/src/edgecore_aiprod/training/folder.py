@@ -112,6 +112,8 @@ def _read_latents(path: Path, bucket: Bucket) -> Tensor:
         latents_THWC = load_file(path)[LATENTS]
     except (OSError, SafetensorError, KeyError) as error:
         raise TrainingError(str(path), f"holds no latents: {error}") from error
+    if latents_THWC.dim() != 4:
+        raise TrainingError(str(path), f"has shape {tuple(latents_THWC.shape)}, not (T, H, W, C)")
     wanted = latent_shape(1, *bucket, channels=latents_THWC.shape[-1])[1:]
     if latents_THWC.shape != torch.Size(wanted):
         raise TrainingError(str(path), f"has shape {tuple(latents_THWC.shape)}, {bucket} needs {wanted}")

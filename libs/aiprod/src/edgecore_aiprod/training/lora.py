@@ -70,8 +70,7 @@ class LoraLesson:
             raise TrainingError(config.data, f"has {self.new.channels} channels, encoded by another model")
         torch.manual_seed(config.seed)
         adapter = new_adapter(self.base, config.rank, config.alpha)
-        bank = runs / "lora" / f"bank-{adapter.base_sha256[:8]}"
-        self.old = Bank.load_or_build(bank, self.base.vae, config.clips, config.seed, *_WORLD)
+        self.old = Bank.load_or_build(runs / "bank", self.base.vae, config.clips, config.seed, *_WORLD)
         self.model: AdapterWeights = AdapterWeights(adapter)
         attach(self.base, replace(adapter, weights=self.model.pairs()))
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from edgecore_aiprod.errors import TrainingError
 from edgecore_aiprod.pixels import to_pixels
 from edgecore_aiprod.replacement import replacing
+from edgecore_aiprod.training.bank import encoder_sha256
 from edgecore_aiprod.training.folder import INDEX, LATENTS, Entry
 from edgecore_aiprod.training.footage import BUCKETS, Bucket, choose_bucket, measure, read_clip
 from edgecore_aiprod.training.listing import Row, find_listing, read_listing
@@ -48,7 +49,7 @@ def prepare(
     if not chosen:
         raise TrainingError(str(listing), "names no clip")
     cache.mkdir(parents=True, exist_ok=True)
-    encoder = _fingerprint(vae)
+    encoder = encoder_sha256(vae)
     entries = [_entry(row, bucket, data, encoder) for row, bucket in chosen]
     missing = {
         entry.latents: (row.file, bucket)
@@ -80,14 +81,6 @@ def _entry(row: Row, bucket: Bucket, data: Path, encoder: str) -> Entry:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
     latents = f"{digest[:16]}-{encoder[:8]}-{bucket}.safetensors"
     return Entry(str(row.file.relative_to(data)), row.caption, bucket, digest, latents)
-
-
-def _fingerprint(vae: VideoVae) -> str:
-    """SHA-256 of the encoder's weights: latents of another encoder mean something else."""
-    digest = hashlib.sha256()
-    for name, value in vae.encoder.state_dict().items():
-        digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _encode(vae: VideoVae, file: Path, bucket: Bucket, path: Path) -> None:

@@ -46,7 +46,10 @@ class UpsamplerLesson:
     def loss(self, dice: Dice, recipe: Recipe, step: int) -> tuple[Tensor, dict[str, float]]:
         """Squared error of the latent and, of the first clips' opening, what the picture is judged by."""
         chosen = torch.from_numpy(dice.numpy.integers(len(self.small.scenes), size=recipe.batch))
-        small_BTHWC, large_BTHWC = (bank.latents_NTHWC[chosen].float() for bank in (self.small, self.large))
+        device = torch.get_default_device()
+        small_BTHWC, large_BTHWC = (
+            bank.latents_NTHWC[chosen].float().to(device) for bank in (self.small, self.large)
+        )
         noise_B = torch.rand(len(chosen), generator=dice.torch) * recipe.noise
         noise_BTHWC = torch.randn(small_BTHWC.shape, generator=dice.torch)
         made_BTHWC = self.model(small_BTHWC + noise_B[:, None, None, None, None] * noise_BTHWC)
