@@ -3,7 +3,7 @@
 `make bench NAME=model-hybrid` has three parts.
 - `nano`, trained: both sides learn the committed curriculum, shortened to 600 steps each, from the same data and
   seeds, step by step in turn; then they make the same clips. About half an hour on two cores. More steps say more:
-  `ARGS="--steps 6000"` is the whole curriculum, about five hours. `--trained no` leaves this part out.
+  `ARGS="--steps 5000"` is the whole curriculum, some four hours. `--trained no` leaves this part out.
 - `nano`'s pass at three sizes, the largest being the most that is accepted, forty times each, in turn.
 - `base`, untrained: one pass at 121 frames of 256×256 (7,936 tokens) in bfloat16, three times each, in turn. About
   seven minutes.

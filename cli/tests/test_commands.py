@@ -106,8 +106,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"data": [NODE]})
         elif self.path == "/api/v1/jobs/job-1/decisions":
             self.answer(200, {"data": [DECISION]})
-        elif self.path == "/api/v1/jobs/job-1/video":
-            self.reply(200, VIDEO)
+        elif self.path.startswith("/api/v1/jobs/job-1/video"):
+            self.reply(200, VIDEO + self.path.partition("=")[2].encode())
         else:
             self.answer(404, {"detail": "there is no such job", "code": "job_not_found"})
 
@@ -181,6 +181,16 @@ def test_generate_writes_the_video(
     assert list(tmp_path.iterdir()) == [tmp_path / "circle.mp4"]
     assert api.submitted == [{"prompt": prompt, "seed": 7, "guidance": 3.5}]
     assert "circle.mp4  18 kB" in capsys.readouterr().out
+
+
+def test_no_format_is_written_over_another(api: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    renditions = [
+        {"format": name, "url": "/", "media_type": "", "size_bytes": 1} for name in ("prores", "mp4", "webm")
+    ]
+    api.steps = [{"state": "DELIVERED", "progress": 1.0, "renditions": renditions}]
+    assert run(monkeypatch, "generate", "a star", "-o", "star.mp4", "--format", "prores", "--format", "mp4") == 0
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert written == {"star.mp4": VIDEO, "star-mp4.mp4": VIDEO + b"mp4", "star.webm": VIDEO + b"webm"}
 
 
 def test_generate_with_everything_a_job_can_work_with(

@@ -113,11 +113,14 @@ def _finish(client: Client, job: Job, out: Path, timeout_s: float) -> None:
 
 
 def _download(client: Client, done: Job, out: Path) -> list[Path]:
-    """The first format as `out`, the others beside it with their own endings."""
+    """The first format as `out`, the others beside it with their own endings, none over another."""
     files = [client.download(done.id, out)]
     for one in done.renditions[1:]:
         ending = ENDINGS.get(one.format, f".{one.format}")
-        files.append(client.download(done.id, out.with_suffix(ending), one.format))
+        beside = out.with_suffix(ending)
+        if beside in files:  # the first format was given this one's ending
+            beside = out.with_name(f"{out.stem}-{one.format}{ending}")
+        files.append(client.download(done.id, beside, one.format))
     return files
 
 
