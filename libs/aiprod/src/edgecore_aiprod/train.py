@@ -188,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in LESSONS:
         lesson = commands.add_parser(name, parents=[common], help=f"the {name}'s lesson")
         lesson.add_argument("--config", type=Path, required=True, help="TOML file, see configs/nano/")
-    every = commands.add_parser("all", parents=[common], help="every lesson but lora that has a config, in order")
+    every = commands.add_parser("all", parents=[common], help="every lesson but lora, in order")
     every.add_argument("--configs", type=Path, required=True, help="folder of TOML files named by lesson")
     curves = commands.add_parser("plot", parents=[runs], help="draw curves.png of every lesson's run")
     curves.add_argument("--configs", type=Path, required=True, help="as of all")
