@@ -87,8 +87,7 @@ class LoraLesson:
             return torch.zeros(())
         x0_BTHWC, captions = self.new.draw(batch, dice.numpy)
         grid = x0_BTHWC.shape[1:4]
-        # The empty prompt stays the old world's: guidance works against it, and would against the new object.
-        told = [draw_captioned(one, grid, dice.numpy, replace(recipe, text_drop=0.0)) for one in captions]
+        told = [draw_captioned(caption, grid, dice.numpy, recipe) for caption in captions]
         return self._loss_told(x0_BTHWC, told, dice, recipe)
 
     def _old(self, dice: Dice, recipe: Recipe, batch: int) -> Tensor:
