@@ -33,7 +33,7 @@ up: setup ## start the local stack and stay; Ctrl-C ends it
 	$(BIN)/edgecore up
 
 test: setup ## unit, local and end-to-end tests
-	$(BIN)/python -m pytest -q --durations=15 --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -q --durations=15 --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-unit: setup ## the pure tests alone: no process, no network
 	$(BIN)/python -m pytest -q -m "not local"
