@@ -26,11 +26,12 @@ from edgecore_contracts.cloudevents import MalformedEvent, decode
 from edgecore_contracts.topics import COST_EVENTS, JOB_EVENTS
 
 TOPICS = [JOB_EVENTS, COST_EVENTS]
-POLL_MILLISECONDS = 500
+POLL_SECONDS = 0.5
 BATCH = 500
 RETRY_SECONDS = 2.0
+REQUEST_MILLISECONDS = 10_000
 METADATA_MILLISECONDS = 5_000
-"""How soon partitions that did not exist at the start are noticed."""
+"""How soon topics and partitions that did not exist at the start are noticed."""
 
 # The keys are the facts' own, so an event that comes again (a replay, another broker) changes nothing.
 TABLES = """
@@ -109,6 +110,7 @@ async def consume(bootstrap: str, figures: Figures, stopping: asyncio.Event) -> 
             enable_auto_commit=False,
             # Where our offset is no longer in the log (it was retained too short, or re-created).
             auto_offset_reset="earliest",
+            request_timeout_ms=REQUEST_MILLISECONDS,
             metadata_max_age_ms=METADATA_MILLISECONDS,
         )
         try:
@@ -116,42 +118,55 @@ async def consume(bootstrap: str, figures: Figures, stopping: asyncio.Event) -> 
             await _read(consumer, figures, stopping)
         except KafkaError as error:
             print(f"the broker does not answer ({type(error).__name__}); trying again", file=sys.stderr)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(RETRY_SECONDS):
-                    await stopping.wait()
+            await _pause(stopping, RETRY_SECONDS)
         finally:
             await consumer.stop()
 
 
 async def _read(consumer: AIOKafkaConsumer, figures: Figures, stopping: asyncio.Event) -> None:
+    if not _partitions(consumer):
+        print("nothing to read yet: the topics do not exist", file=sys.stderr, flush=True)
+    # With no partition assigned, `getmany` would wait for ever.
+    while not _partitions(consumer) and not stopping.is_set():
+        await _pause(stopping, POLL_SECONDS)
     while not stopping.is_set():
         await _take_partitions(consumer, figures)
-        batches = await consumer.getmany(timeout_ms=POLL_MILLISECONDS, max_records=BATCH)
+        batches = await consumer.getmany(timeout_ms=int(POLL_SECONDS * 1000), max_records=BATCH)
         for partition, records in batches.items():
             figures.add(partition, records)
         if batches:
             print(figures.report(), flush=True)
 
 
+def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+    """Every partition there is by now; none before all topics exist.
+
+    From its first assignment on, a consumer hears of the assigned topics alone.
+    """
+    numbers = {topic: consumer.partitions_for_topic(topic) or () for topic in TOPICS}
+    if not all(numbers.values()):
+        return []
+    return sorted(TopicPartition(topic, number) for topic in TOPICS for number in numbers[topic])
+
+
 async def _take_partitions(consumer: AIOKafkaConsumer, figures: Figures) -> None:
-    """Assign every partition there is by now, each from where we were in it."""
-    known = await consumer.topics()
-    there = {
-        TopicPartition(topic, number)
-        for topic in TOPICS
-        if topic in known
-        for number in consumer.partitions_for_topic(topic) or ()
-    }
-    new = there - consumer.assignment()
-    if not new:
+    """Assign what is there and not ours yet, each partition from where we were in it."""
+    there = _partitions(consumer)
+    if consumer.assignment().issuperset(there):
         return
-    consumer.assign(sorted(there))
-    for partition in sorted(there):
+    consumer.assign(there)
+    for partition in there:
         offset = figures.next_offset(partition)
         if offset is None:
             await consumer.seek_to_beginning(partition)
         else:
             consumer.seek(partition, offset)
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
 
 
 async def run(bootstrap: str, state: Path, from_beginning: bool) -> None:

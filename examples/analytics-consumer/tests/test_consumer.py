@@ -142,6 +142,15 @@ async def test_killed_it_counts_nothing_twice(parts: EmbeddedParts, tmp_path: Pa
             await eventually(shown(process, ("ann", 40, "0.000040")), 30)
 
 
+async def test_topics_that_do_not_exist_yet_are_waited_for(parts: EmbeddedParts, tmp_path: Path) -> None:
+    with program(parts.kafka_bootstrap, tmp_path) as process:
+        await eventually(lambda: "nothing to read yet" in process.report(), 30)
+        async with log_of(parts.kafka_bootstrap) as say:
+            await say(delivered("j1", "ann"), cost("j1", "ann", 27))
+            await eventually(shown(process, ("ann", 1, "0.000027")), 40)
+        assert "stopped" in await stop(process)
+
+
 async def test_a_broker_that_is_away_is_waited_for(parts: EmbeddedParts, tmp_path: Path) -> None:
     parts.kill_broker()
     with program(parts.kafka_bootstrap, tmp_path) as process:
