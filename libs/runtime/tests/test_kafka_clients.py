@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import gc
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -20,6 +21,8 @@ class Stubborn:
 
     def __init__(self, deaf: int) -> None:
         self.deaf, self.stopped = deaf, False
+
+        self._client = SimpleNamespace(_sync_task=None, _conns={})
 
     async def start(self) -> None:
         pass
@@ -62,3 +65,37 @@ async def test_a_topic_check_that_is_cut_short_leaves_no_connection(embedded: Em
         checking.cancel()
         await asyncio.gather(checking, return_exceptions=True)
     gc.collect()
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop", "network"),
+    [
+        (kafka_clients.producer, "stop", "client"),
+        (kafka_clients.reader, "stop", "_client"),
+        (kafka_clients.admin, "close", "_client"),
+    ],
+)
+async def test_cancelled_while_it_closes_it_leaves_no_connection(
+    embedded: EmbeddedParts, monkeypatch: pytest.MonkeyPatch, kind: Any, stop: str, network: str
+) -> None:
+    """As a service does that has waited long enough for one of its components."""
+    client, closing = kind(embedded.kafka_bootstrap), asyncio.Event()
+
+    async def never() -> None:
+        closing.set()
+        await asyncio.Event().wait()
+
+    async def use() -> None:
+        async with opened(client):
+            assert await getattr(client, network).fetch_all_metadata()
+            monkeypatch.setattr(client, stop, never)
+
+    using = asyncio.create_task(use())
+    await closing.wait()
+    connections = list(getattr(client, network)._conns.values())
+    assert any(connection.connected() for connection in connections)
+    using.cancel()
+    await asyncio.gather(using, return_exceptions=True)
+    assert not any(connection.connected() for connection in connections)
+    monkeypatch.undo()
+    await getattr(client, stop)()

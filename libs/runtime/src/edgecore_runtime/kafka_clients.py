@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -40,10 +40,15 @@ async def opened(client: Client) -> AsyncIterator[Client]:
             await asyncio.shield(starting)
         yield client
     finally:
-        # Cancelled half-way, a start leaves its bootstrap connection open; most starts are over in an instant.
-        await asyncio.wait({starting}, timeout=min(LINGER_SECONDS, max(deadline - loop.time(), 0.0)))
-        starting.cancel()
-        await _closed(client)
+        try:
+            # Cancelled half-way, a start leaves its bootstrap connection open; most starts are over in an instant.
+            await asyncio.wait({starting}, timeout=min(LINGER_SECONDS, max(deadline - loop.time(), 0.0)))
+            starting.cancel()
+            await _closed(client)
+        finally:
+            # Cancelled once more while closing: whoever waits for this has no more time to give.
+            starting.cancel()
+            _disconnect(client)
 
 
 async def _closed(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
@@ -62,14 +67,18 @@ async def _closed(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminCli
         if stopping.done():
             if not stopping.cancelled():
                 stopping.result()
-            elif isinstance(client, AIOKafkaConsumer):
-                # A fetch that was cancelled in its pause ended the stop before the connections were closed.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(CANCEL_SECONDS):
-                        await client._client.close()
             return
         stopping.cancel()
     log.warning("a Kafka client did not close and is left behind", client=type(client).__name__)
+
+
+def _disconnect(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    """End what its stop has left: the task that asks for metadata, and connections; at once, without waiting."""
+    network = client.client if isinstance(client, AIOKafkaProducer) else client._client
+    if network._sync_task is not None:
+        network._sync_task.cancel()
+    for connection in list(network._conns.values()):
+        connection.close()
 
 
 def admin(bootstrap: str) -> AIOKafkaAdminClient:
