@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from benchmarks.result import figure
+from benchmarks.twins import FASTER, RATIO
 from edgecore_aiprod.evaluation.speed import Size, forward, in_turn, untrained
 from edgecore_aiprod.presets import PRESETS, ModelParams
 from edgecore_aiprod.twin import attention_twin, parameters
 
-FASTER = 1.2
 SIZES = (Size(17, 64, 64), Size(17, 128, 128), Size(33, 128, 128))
 """Of nano's passes: 80, 320 and 576 tokens."""
 REPEATS = 41
@@ -37,7 +37,7 @@ def run(seed: int, preset: str = "base", frames: int = 121, side: int = 256, rep
     figures = [_pass(PRESETS["nano"], size, REPEATS, bfloat16=False) for size in SIZES]
     figures.append(_pass(PRESETS[preset], Size(frames, side, side), repeats, bfloat16=True))
     notes = [
-        "beside: the attention-only twin; a ratio of speed is the twin's time over the hybrid's",
+        RATIO,
         f"{preset}: untrained, bfloat16; nano: float32; medians of passes in turn, after one each uncounted",
         *(_sizes(PRESETS[name]) for name in dict.fromkeys(("nano", preset))),
         f"the machine's load after 1, 5, 15 minutes: {', '.join(f'{one:.1f}' for one in os.getloadavg())}",

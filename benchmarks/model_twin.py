@@ -12,9 +12,8 @@ from typing import Any
 
 from benchmarks import checkpoint as judged
 from benchmarks.result import figure
-from benchmarks.twins import evaluate, train
+from benchmarks.twins import FASTER, RATIO, evaluate, train
 
-FASTER = 1.2
 CONFIG = Path("libs/aiprod/configs/nano/backbone.toml")
 
 
@@ -47,7 +46,7 @@ def run(
                n=mine.steps, baseline=theirs.step_ms, ratio=faster),
     ]  # fmt: skip
     notes = [
-        "beside: the attention-only twin; a ratio of speed is the twin's time over the hybrid's",
+        RATIO,
         f"{steps} steps of {config.name} each, from {bank} clips",
         f"all three right, hybrid: {judged.at_95(hybrid['all'], clips)}; twin: {judged.at_95(twin['all'], clips)}",
     ]

@@ -1,7 +1,7 @@
 """A running analytics service on parts of its own, and a job's life as events."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,12 +25,12 @@ from edgecore_contracts.states import JobState, Reason
 from edgecore_contracts.topics import topic_of
 from edgecore_runtime import grpc_client, kafka_clients
 from edgecore_runtime.database import Database
-from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.service import RunningService
-from edgecore_runtime.testing import SESSION_SECONDS
+from edgecore_runtime.testing import SESSION_SECONDS, own_parts
 
 START = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 SECONDS = 20.0
@@ -169,10 +169,7 @@ async def running(url: str, bootstrap: str, **changes: Any) -> AsyncIterator[Hou
         await database.stop()
 
 
-@pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
-    with embedded_parts(tmp_path_factory.mktemp("analytics-parts")) as started:
-        yield started
+parts = own_parts("analytics-parts")
 
 
 @pytest.fixture

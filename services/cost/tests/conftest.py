@@ -1,7 +1,7 @@
 """A running cost service on parts of its own: its consumer must not meet the events of other services' tests."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,12 +29,12 @@ from edgecore_cost.settings import Settings
 from edgecore_runtime import grpc_client, kafka_clients
 from edgecore_runtime.clock import SystemClock
 from edgecore_runtime.database import Database
-from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.kafka_clients import opened
 from edgecore_runtime.service import RunningService, Service
-from edgecore_runtime.testing import SESSION_SECONDS, eventually
+from edgecore_runtime.testing import SESSION_SECONDS, eventually, own_parts
 
 _numbers = itertools.count(1)
 
@@ -151,10 +151,7 @@ class House:
         return [event for event in found if event.key == key]
 
 
-@pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
-    with embedded_parts(tmp_path_factory.mktemp("cost-parts")) as running:
-        yield running
+parts = own_parts("cost-parts")
 
 
 @asynccontextmanager

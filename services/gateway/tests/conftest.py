@@ -1,7 +1,7 @@
 """A running gateway on parts of its own: its consumer must not meet the events of other services' tests."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,12 +32,13 @@ from edgecore_gateway.domain.principal import ALL_SCOPES, Role, Scope
 from edgecore_gateway.settings import Settings
 from edgecore_runtime import kafka_clients, telemetry
 from edgecore_runtime.database import Database
-from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.embedded.ports import free_ports
 from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.service import RunningService, Service
+from edgecore_runtime.testing import own_parts
 
 _numbers = itertools.count(1)
 
@@ -179,10 +180,7 @@ def url_of(service: Service) -> str:
     return f"http://127.0.0.1:{server.port}"
 
 
-@pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
-    with embedded_parts(tmp_path_factory.mktemp("gateway-parts")) as running:
-        yield running
+parts = own_parts("gateway-parts")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

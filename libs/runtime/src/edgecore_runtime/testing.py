@@ -28,11 +28,19 @@ Value = TypeVar("Value")
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
-    """PostgreSQL, broker and Redis for the whole run."""
-    with embedded_parts(tmp_path_factory.mktemp("embedded")) as parts:
-        yield parts
+def own_parts(owner: str) -> Any:
+    """A fixture: PostgreSQL, broker and Redis for the whole run, for the tests of `owner` alone."""
+
+    @pytest.fixture(scope="session")
+    def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedParts]:
+        with embedded_parts(tmp_path_factory.mktemp(owner)) as parts:
+            yield parts
+
+    return started
+
+
+embedded = own_parts("embedded")
+"""For all who have none of their own: what they leave in the log others see."""
 
 
 @pytest.fixture

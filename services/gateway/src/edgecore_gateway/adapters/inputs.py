@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from edgecore_gateway.adapters.jobs import TERMINAL
 from edgecore_gateway.adapters.tables import job_inputs, jobs
+from edgecore_runtime.database import Database
+from edgecore_runtime.objects import ObjectStore
 
 GRACE = timedelta(minutes=10)
 """Longer than any request: none finds a row that is deleted before its job is stored."""
@@ -33,7 +35,9 @@ async def used_up(session: AsyncSession, table: Table, now: datetime, most: int)
     return list((await session.execute(query)).all())
 
 
-async def forget(session: AsyncSession, table: Table, input_id: str) -> None:
-    """Delete the row, after its file."""
-    await session.execute(delete(table).where(table.c.id == input_id))
-    await session.execute(delete(job_inputs).where(job_inputs.c.input_id == input_id))
+async def remove(database: Database, store: ObjectStore, table: Table, input_id: str, key: str) -> None:
+    """Delete the file, then its row. Raises StorageFailed, and then the row stays."""
+    await store.delete(key)
+    async with database.transaction() as session:
+        await session.execute(delete(table).where(table.c.id == input_id))
+        await session.execute(delete(job_inputs).where(job_inputs.c.input_id == input_id))

@@ -1,5 +1,6 @@
 """Signing in and out: an access token for minutes, a refresh token that is good for one use."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -78,20 +79,23 @@ async def login(request: Request) -> Response:
             user = await users.find_by_email(session, email)
         fits = await parts.passwords.fits(form.password, user.password_hash if user else None)
     except Exception:  # nobody looked at the password: this was no failure of the caller's
-        for limit, subject in limits:
-            parts.rates.give_back(limit, subject)
+        _give_back(parts, limits)
         raise
     if user is None or not fits or user.disabled_at is not None:
         await _note(parts, Deed(user.id if user else None, "login", email, address, REFUSED))
         raise Unauthenticated("email or password is wrong")
-    for limit, subject in limits:
-        parts.rates.give_back(limit, subject)
+    _give_back(parts, limits)
     now = parts.clock.now()
     async with parts.database.transaction() as session:
         lasts = timedelta(days=parts.settings.session_days)
         claims, token = await sessions.open_session(session, user.id, now, lasts)
         await audit.record(session, Deed(user.id, "login", email, address), now)
     return await _signed_in(parts, user, claims, token)
+
+
+def _give_back(parts: Parts, limits: Iterable[tuple[Limit, str]]) -> None:
+    for limit, subject in limits:
+        parts.rates.give_back(limit, subject)
 
 
 @router.post(

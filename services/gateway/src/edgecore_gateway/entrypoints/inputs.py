@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -83,12 +84,9 @@ async def keep_picture(parts: Parts, user_id: str, upload_id: str, picture: Pict
 
 async def drop_picture(parts: Parts, upload_id: str, picture: Picture) -> None:
     """Forget the picture of a job that is not made; while the store is away it stays until it expires."""
-    try:
-        await parts.store.delete(uploads.key_of(upload_id, picture.media_type))
-    except StorageFailed:
-        return
-    async with parts.database.transaction() as session:
-        await inputs.forget(session, tables.uploads, upload_id)
+    key = uploads.key_of(upload_id, picture.media_type)
+    with suppress(StorageFailed):
+        await inputs.remove(parts.database, parts.store, tables.uploads, upload_id, key)
 
 
 async def put(parts: Parts, key: str, file: Path) -> None:

@@ -59,8 +59,6 @@ async def _prune_files(
         async with database.reading() as session:
             rows = await inputs.used_up(session, table, clock.now(), FILES_AT_ONCE)
         for row in rows:
-            await store.delete(key_of(row))
-            async with database.transaction() as session:
-                await inputs.forget(session, table, row.id)
+            await inputs.remove(database, store, table, row.id, key_of(row))
         if len(rows) < FILES_AT_ONCE:
             return
