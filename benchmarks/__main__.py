@@ -25,6 +25,7 @@ NAMES = {
     "model-lora": "an adapter for an object nano has never seen: what it learns, and what it forgets",
     "model-speed": "one clip of 17 frames at 128×128, through the upsampler, and at 64×64",
     "model-memory": "memory of one pass of base beside attention alone, each in a process of its own",
+    "model-tiles": "memory and time of decoding a large clip of base in tiles, beside in one piece",
     "submit": "POST /generate with 32 clients, beside a bare FastAPI no-op",
     "crash": "kill -9 at every crash point and at random times; then the history checker",
     "up": "edgecore up: seconds to ready, memory by process",

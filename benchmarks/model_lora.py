@@ -1,7 +1,7 @@
 """An adapter for an object the model has never seen, from at most 100 clips: what it learns, what it forgets.
 
 `make bench NAME=model-lora`: writes the clips as files, encodes them, trains the adapter by the committed config,
-writes and reads its file, and makes 600 clips; about half an hour on two cores.
+writes and reads its file, and makes 600 clips; about 35 minutes on two cores.
 """
 
 import argparse

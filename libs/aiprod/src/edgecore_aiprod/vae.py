@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from edgecore_aiprod.presets import SPATIAL, TEMPORAL, VaeParams
 from edgecore_aiprod.shapes import check_shape
+from edgecore_aiprod.tiles import decode_tiles, decoder_reach
 from edgecore_aiprod.video_layers import (
     Down,
     ResidualBlock,
@@ -112,6 +113,7 @@ class VideoVae(nn.Module):
     def __init__(self, params: VaeParams) -> None:
         super().__init__()
         self.encoder, self.decoder = Encoder(params), Decoder(params)
+        self.reach = decoder_reach(params)
 
     def encode(self, video_BTHWC: Tensor) -> Tensor:
         """Raises ValueError on a size the grid does not fit."""
@@ -125,8 +127,7 @@ class VideoVae(nn.Module):
     def decode(self, z_BTHWC: Tensor) -> Tensor:
         """Raises ValueError on a shape that is no latent's."""
         check_shape("z_BTHWC", z_BTHWC, B=None, T=None, H=None, W=None, C=self.decoder.inlet.in_features)
-        video_BTHWC: Tensor = self.decoder(z_BTHWC)
-        return video_BTHWC
+        return decode_tiles(self.decoder, z_BTHWC, self.reach)
 
     def forward(
         self, video_BTHWC: Tensor, noise_B: Tensor | None = None, generator: torch.Generator | None = None

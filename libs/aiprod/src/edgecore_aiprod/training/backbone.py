@@ -124,13 +124,18 @@ class BackboneLesson:
 def flow_loss(
     backbone: Backbone, x0_BTHWC: Tensor, text_BRE: Tensor, hints_BTHW4: Tensor, dice: Dice, recipe: Recipe
 ) -> tuple[Tensor, dict[str, float]]:
-    """At times drawn for each clip; cells that a hint calls clean get no noise."""
-    t_B = draw_times(len(x0_BTHWC), dice.torch, recipe.shifts)
-    noisy = add_noise(x0_BTHWC, torch.randn(x0_BTHWC.shape, generator=dice.torch), t_B)
-    x_BTHWC = torch.where(hints_BTHW4[..., 3:] > 0.0, x0_BTHWC, noisy)
+    """Of the clean clip that the backbone sees in a noisy one."""
+    x_BTHWC, t_B = noised(x0_BTHWC, hints_BTHW4, dice, recipe)
     x0_hat = backbone(x_BTHWC, t_B, text_BRE, hints_BTHW4)
     loss = velocity_loss(x0_hat, x0_BTHWC, t_B)
     return loss, {"x0": float((x0_hat.detach() - x0_BTHWC).square().mean())}
+
+
+def noised(x0_BTHWC: Tensor, hints_BTHW4: Tensor, dice: Dice, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Clips at times (B,) drawn for each; cells that a hint calls clean get no noise."""
+    t_B = draw_times(len(x0_BTHWC), dice.torch, recipe.shifts)
+    noisy = add_noise(x0_BTHWC, torch.randn(x0_BTHWC.shape, generator=dice.torch), t_B)
+    return torch.where(hints_BTHW4[..., 3:] > 0.0, x0_BTHWC, noisy), t_B
 
 
 def draw_condition(scene: Scene, bank: Bank, rng: np.random.Generator, recipe: Recipe) -> tuple[str, Tensor]:

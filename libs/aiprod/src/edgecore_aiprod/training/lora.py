@@ -1,7 +1,7 @@
 """The lesson of an adapter: a folder of clips teaches a finished model something new.
 
 Only the adapter's weights train. A share of every batch is clips of the synthetic world, told and hinted at
-as in the backbone's lesson, so that what the model could do stays (prior preservation: Ruiz et al. 2023).
+as in the backbone's lesson, of which the model must say what it said without the adapter.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from edgecore_aiprod.adapter import Adapter, LowRank
 from edgecore_aiprod.checkpoint import load_model
 from edgecore_aiprod.errors import TrainingError
-from edgecore_aiprod.lora import attach, new_adapter
+from edgecore_aiprod.flow import velocity_loss
+from edgecore_aiprod.lora import attach, new_adapter, set_scales
 from edgecore_aiprod.pipeline import shipped_checkpoint
-from edgecore_aiprod.training.backbone import draw_captioned, draw_condition, flow_loss
+from edgecore_aiprod.training.backbone import draw_captioned, draw_condition, flow_loss, noised
 from edgecore_aiprod.training.bank import Bank
 from edgecore_aiprod.training.config import Recipe, TrainConfig
 from edgecore_aiprod.training.folder import FolderBank
@@ -72,6 +73,7 @@ class LoraLesson:
         adapter = new_adapter(self.base, config.rank, config.alpha)
         self.old = Bank.load_or_build(runs / "bank", self.base.vae, config.clips, config.seed, *_WORLD)
         self.model: AdapterWeights = AdapterWeights(adapter)
+        self.name = adapter.name
         attach(self.base, replace(adapter, weights=self.model.pairs()))
 
     def loss(self, dice: Dice, recipe: Recipe, step: int) -> tuple[Tensor, dict[str, float]]:
@@ -83,27 +85,42 @@ class LoraLesson:
         return total, {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _new(self, dice: Dice, recipe: Recipe, batch: int) -> Tensor:
+        """The flow's loss on clips of the folder, always with their captions: what the model says without a
+        prompt stays the plain model's, so guidance leads from the old to the new.
+        """
         if batch == 0:
             return torch.zeros(())
+        recipe = replace(recipe, text_drop=0.0)
         x0_BTHWC, captions = self.new.draw(batch, dice.numpy)
         grid = x0_BTHWC.shape[1:4]
         told = [draw_captioned(caption, grid, dice.numpy, recipe) for caption in captions]
-        return self._loss_told(x0_BTHWC, told, dice, recipe)
+        prompts, hints = zip(*told, strict=True)
+        text_BRE = self.base.text.encode(prompts)
+        return flow_loss(self.base.backbone, x0_BTHWC, text_BRE, torch.stack(hints), dice, recipe)[0]
 
     def _old(self, dice: Dice, recipe: Recipe, batch: int) -> Tensor:
+        """How far the adapter leads away from what the plain model says of the synthetic world.
+
+        The plain model's own estimate is a target without the noise that a clip's would have, so a few clips
+        hold the old (learning without forgetting: Li and Hoiem 2016).
+        """
         if batch == 0:
             return torch.zeros(())
         x0_BTHWC, scenes = self.old.draw(batch, dice.numpy, recipe.plain)
         told = [draw_condition(scene, self.old, dice.numpy, recipe) for scene in scenes]
-        return self._loss_told(x0_BTHWC, told, dice, recipe)
-
-    def _loss_told(
-        self, x0_BTHWC: Tensor, told: list[tuple[str, Tensor]], dice: Dice, recipe: Recipe
-    ) -> Tensor:
-        """`told` is a prompt and hints (T, H, W, 4) for each clip."""
         prompts, hints = zip(*told, strict=True)
-        text_BRE = self.base.text.encode(prompts)
-        return flow_loss(self.base.backbone, x0_BTHWC, text_BRE, torch.stack(hints), dice, recipe)[0]
+        hints_BTHW4 = torch.stack(hints)
+        x_BTHWC, t_B = noised(x0_BTHWC, hints_BTHW4, dice, recipe)
+
+        def estimate(scale: float) -> Tensor:
+            set_scales(self.base, {self.name: scale})
+            text_BRE = self.base.text.encode(prompts)
+            x0_hat: Tensor = self.base.backbone(x_BTHWC, t_B, text_BRE, hints_BTHW4)
+            return x0_hat
+
+        with torch.no_grad():
+            plain_BTHWC = estimate(0.0)
+        return velocity_loss(estimate(1.0), plain_BTHWC, t_B)
 
 
 def trained_adapter(run: Path, name: str, triggers: tuple[str, ...] = (), hint: str = "") -> Adapter:
