@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,6 +35,14 @@ async def test_no_engine_outlives_a_killed_agent(start_agent, scheduler, tmp_pat
         await eventually(lambda: psutil.Process(engine).status() == psutil.STATUS_STOPPED)
     agent.kill()
     await eventually(lambda: not running(engine))
+
+
+def test_no_child_dies_before_it_begins() -> None:
+    """Engines and transcoders are started while gRPC's threads are at work."""
+    program = Path(__file__).with_name("forking_program.py")
+    command = [sys.executable, str(program), "200"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    assert json.loads(done.stdout) == {"0": 200}, done.stderr
 
 
 async def test_sigterm_finishes_the_job_and_exits_cleanly(start_agent, scheduler, tmp_path) -> None:
