@@ -59,6 +59,8 @@ def _decode(seed: int, preset: str, frames: int, side: int, tile: int) -> tuple[
     torch.manual_seed(seed)
     params = PRESETS[preset].vae
     vae = VideoVae(params).eval()
+    for weight in vae.decoder.parameters():
+        weight.normal_(std=0.05)  # a new network's branches are zero, and could differ in nothing
     z_BTHWC = torch.randn(*latent_shape(1, frames, side, side, params.latent))
     before, started = peak_bytes(), time.perf_counter()
     made = decode_tiles(vae.decoder, z_BTHWC, vae.reach, tile)

@@ -10,6 +10,19 @@ import typer
 from rich.table import Table
 
 from edgecore_cli.connection import Directory, Key, Url, connect
+from edgecore_cli.inputs import (
+    Adapters,
+    Frames,
+    Height,
+    Image,
+    Motion,
+    MotionStrength,
+    Steps,
+    Upscale,
+    Variant,
+    Width,
+    conditions,
+)
 from edgecore_cli.jobs import JobId, wide_console
 
 POLL_S = 0.2
@@ -18,20 +31,30 @@ POLL_S = 0.2
 def estimate(
     prompt: Annotated[str, typer.Argument(help="what the video should show")],
     *,
-    width: Annotated[int | None, typer.Option(help="pixels")] = None,
-    height: Annotated[int | None, typer.Option(help="pixels")] = None,
-    frames: Annotated[int | None, typer.Option(help="number of frames")] = None,
-    steps: Annotated[int | None, typer.Option(help="denoising steps")] = None,
-    variant: Annotated[str | None, typer.Option(help="standard, or distilled: at most 4 steps")] = None,
-    upscale: Annotated[bool, typer.Option("--upscale", help="at twice width and height")] = False,
+    width: Width = None,
+    height: Height = None,
+    frames: Frames = None,
+    steps: Steps = None,
+    image: Image = None,
+    motion: Motion = None,
+    motion_strength: MotionStrength = None,
+    variant: Variant = None,
+    upscale: Upscale = False,
+    adapter: Adapters = None,
     url: Url = None,
     key: Key = None,
     directory: Directory = Path("var"),
 ) -> None:
     """Compare what the video would cost on each backend. Nothing is made."""
-    size: dict[str, Any] = {"width": width, "height": height, "frames": frames}
+    fields: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "frames": frames,
+        "steps": steps,
+        **conditions(image, motion, motion_strength, variant, upscale, adapter),
+    }
     with connect(url, key, directory) as client:
-        found = client.estimate(prompt, **size, steps=steps, variant=variant, upscale=upscale or None)
+        found = client.estimate(prompt, **fields)
     table = Table(
         "backend", "model", "US$", "90 % between", "ready in", "available", "how", box=None, pad_edge=False
     )

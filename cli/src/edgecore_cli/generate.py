@@ -12,7 +12,19 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from edgecore_cli.connection import Directory, Key, Url, connect
 from edgecore_cli.errors import CommandFailed
-from edgecore_cli.inputs import adapter_scales, flow_guidance
+from edgecore_cli.inputs import (
+    Adapters,
+    Frames,
+    Height,
+    Image,
+    Motion,
+    MotionStrength,
+    Steps,
+    Upscale,
+    Variant,
+    Width,
+    conditions,
+)
 from edgecore_sdk import Client, Job
 
 ENDINGS = {"prores": ".mov"}
@@ -25,27 +37,20 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="what the video should show")],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write")] = Path("out.mp4"),
-    width: Annotated[int | None, typer.Option(help="pixels")] = None,
-    height: Annotated[int | None, typer.Option(help="pixels")] = None,
-    frames: Annotated[int | None, typer.Option(help="number of frames")] = None,
+    width: Width = None,
+    height: Height = None,
+    frames: Frames = None,
     fps: Annotated[int | None, typer.Option(help="frames per second")] = None,
-    steps: Annotated[int | None, typer.Option(help="denoising steps")] = None,
+    steps: Steps = None,
     guidance: Annotated[float | None, typer.Option(help="how closely to follow the prompt")] = None,
     seed: Annotated[int | None, typer.Option(help="for the same video again")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="what it should not show")] = None,
-    image: Annotated[
-        str | None, typer.Option(help="the first frame: a PNG, JPEG or WebP file, or an upload's id")
-    ] = None,
-    motion: Annotated[
-        str | None, typer.Option(metavar="RIGHT,DOWN", help="how everything moves, pixels a frame")
-    ] = None,
-    motion_strength: Annotated[float | None, typer.Option(help="how much that counts, 0 to 1")] = None,
-    variant: Annotated[str | None, typer.Option(help="standard, or distilled: at most 4 steps")] = None,
-    upscale: Annotated[bool, typer.Option("--upscale", help="make it at twice width and height")] = False,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID[:SCALE]", help="a LoRA of yours and how much it counts; may be repeated"),
-    ] = None,
+    image: Image = None,
+    motion: Motion = None,
+    motion_strength: MotionStrength = None,
+    variant: Variant = None,
+    upscale: Upscale = False,
+    adapter: Adapters = None,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="mp4, webm or prores; may be repeated; each its own file")
     ] = None,
@@ -68,11 +73,7 @@ def generate(
         "guidance": guidance,
         "seed": seed,
         "negative_prompt": negative_prompt,
-        "image": image,
-        "flow_guidance": flow_guidance(motion, motion_strength),
-        "variant": variant,
-        "upscale": upscale or None,
-        "adapters": adapter_scales(adapter or ()),
+        **conditions(image, motion, motion_strength, variant, upscale, adapter),
         "formats": formats or None,
         "max_cost": max_cost,
     }

@@ -1,11 +1,45 @@
-"""Reading the options of `edgecore generate` that hold more than one value."""
+"""What `edgecore generate` and `edgecore estimate` take alike, and how the API is told."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from edgecore_cli.errors import CommandFailed
+
+Width = Annotated[int | None, typer.Option(help="pixels")]
+Height = Annotated[int | None, typer.Option(help="pixels")]
+Frames = Annotated[int | None, typer.Option(help="number of frames")]
+Steps = Annotated[int | None, typer.Option(help="denoising steps")]
+Image = Annotated[str | None, typer.Option(help="the first frame: a PNG, JPEG or WebP file, or an upload's id")]
+Motion = Annotated[str | None, typer.Option(metavar="RIGHT,DOWN", help="how everything moves, pixels a frame")]
+MotionStrength = Annotated[float | None, typer.Option(help="how much that counts, 0 to 1")]
+Variant = Annotated[str | None, typer.Option(help="standard, or distilled: at most 4 steps")]
+Upscale = Annotated[bool, typer.Option("--upscale", help="make it at twice width and height")]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", metavar="ID[:SCALE]", help="a LoRA and how much it counts; may be repeated"),
+]
+
+
+def conditions(
+    image: str | None,
+    motion: str | None,
+    motion_strength: float | None,
+    variant: str | None,
+    upscale: bool,
+    adapters: list[str] | None,
+) -> dict[str, Any]:
+    """The client's arguments for what is asked beside words and numbers. Raises CommandFailed."""
+    return {
+        "image": image,
+        "flow_guidance": flow_guidance(motion, motion_strength),
+        "variant": variant,
+        "upscale": upscale or None,
+        "adapters": adapter_scales(adapters or ()),
+    }
 
 
 def flow_guidance(motion: str | None, strength: float | None) -> dict[str, Any] | None:
