@@ -31,6 +31,7 @@ from edgecore_aiprod.world import EXTRA_SHAPES, SHAPES, Scene, sample_scene
 
 CONFIG = Path("libs/aiprod/configs/nano/lora.toml")
 SHOWN = 100  # clips of the new object
+COPIES = 7  # of each, moved a little
 NEW_SEEN, POINTS_LOST = 0.90, 3.0
 (NEW,) = EXTRA_SHAPES
 
@@ -67,7 +68,8 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 200, steps: int 
         figure("the adapter's file", size / 1e6, "MB", target="stated", ok=True, n=1),
     ]  # fmt: skip
     notes = [
-        f"the adapter saw {SHOWN} clips of the {NEW}; here are prompts and seeds it never saw, at scale 1",
+        f"the adapter saw {SHOWN} clips of the {NEW}, each also moved a little {COPIES} times; here are prompts"
+        " and seeds it never saw, at scale 1",
         "old objects beside: the same prompts and seeds without the adapter",
         f"{NEW}, all three: {judged.at_95(found['new']['all'], clips)}; old objects with the adapter: "
         f"{judged.at_95(found['after']['all'], clips)}",
@@ -78,7 +80,7 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 200, steps: int 
 def _trained(pipeline: AiprodPipeline, place: Path, base: Path, seed: int, steps: int | None) -> Path:
     """The adapter's file, from clips written to `place`."""
     write_clips(place / "clips", SHOWN, seed, NEW)
-    prepare(place / "clips", place / "latents", pipeline.model.vae)
+    prepare(place / "clips", place / "latents", pipeline.model.vae, copies=COPIES)
     config = replace(read_config(CONFIG, steps=steps), base=str(base), data=str(place / "latents"))
     Trainer(LoraLesson(config, place), config, place / "lora").run()
     path = place / f"{NEW}.safetensors"

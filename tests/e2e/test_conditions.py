@@ -141,7 +141,7 @@ def test_the_command_says_it_all(edgecore: Command, picture: NDArray[np.uint8], 
     (tmp_path / "first.png").write_bytes(png(picture))
     options = ["--image", "first.png", "--motion=-1,0", "--motion-strength", "0.5", "--variant", "distilled"]
     estimate = edgecore("estimate", "a blue square moving left", *options, "--upscale")
-    assert "take aiprod nano" in estimate.stdout, estimate.stdout + estimate.stderr
+    assert "take aiprod aiprod-nano" in estimate.stdout, estimate.stdout + estimate.stderr
     done = edgecore("generate", "a blue square moving left", *options, "--upscale", "-o", "out.mp4")
     assert done.returncode == 0, done.stderr
     with av.open(str(tmp_path / "out.mp4")) as container:

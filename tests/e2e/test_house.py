@@ -31,12 +31,12 @@ def http(base_url: str, api_key: str) -> Iterator[httpx.Client]:
         yield connected
 
 
-def soon(read: Callable[[], Any], seconds: float = 30.0) -> Any:
+def soon(read: Callable[[], Any], seconds: float = 30.0, pause: float = 0.1) -> Any:
     """What `read` returns once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := read()):
         assert time.monotonic() < deadline, "did not come true in time"
-        time.sleep(0.1)
+        time.sleep(pause)
     return found
 
 
@@ -80,8 +80,9 @@ def test_a_budget_refuses_and_lets_go_again(http: httpx.Client, client: Client) 
     me = http.get("/auth/me").json()["id"]
     try:
         assert http.put(f"/admin/budgets/{me}", json={"monthly": "0.000001"}).status_code == 200
-        # Where cost is too busy to answer at once, the gateway accepts, and cost declines a moment later.
-        refused = soon(lambda: over_budget(http))
+        # Where cost is too busy to answer at once, the gateway accepts, asks it nothing for a second, and cost
+        # declines a moment later; more tries in that second would only be more jobs.
+        refused = soon(lambda: over_budget(http), 60.0, pause=1.5)
         assert refused.json()["code"] == "budget_exhausted"
         assert refused.headers["x-should-retry"] == "false"
     finally:

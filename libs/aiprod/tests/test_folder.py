@@ -14,7 +14,7 @@ from edgecore_aiprod import TrainingError
 from edgecore_aiprod.model import Model
 from edgecore_aiprod.training.folder import INDEX, FolderBank
 from edgecore_aiprod.training.footage import BUCKETS, Bucket, Size, choose_bucket, read_clip
-from edgecore_aiprod.training.prepare import Prepared, prepare
+from edgecore_aiprod.training.prepare import Prepared, moved, prepare
 from edgecore_aiprod.video import write_mp4, write_png
 from edgecore_aiprod.world import render, sample_scene
 
@@ -61,6 +61,23 @@ def test_each_clip_goes_to_its_bucket_once(data: Path, tmp_path: Path, tiny_mode
         listing.write("new.png,another still\n")
     assert prepare(data, cache, tiny_model.vae, quiet=True) == Prepared(clips=5, encoded=1)
     assert all(path.stat().st_mtime_ns == when for path, when in before.items())
+
+
+def test_copies_are_moved_and_are_made_once(data: Path, tmp_path: Path, tiny_model: Model) -> None:
+    cache = tmp_path / "cache"
+    assert prepare(data, cache, tiny_model.vae, quiet=True, copies=2) == Prepared(clips=12, encoded=12)
+    latents_NTHWC, captions = FolderBank.open(cache).clips[Bucket(17, 64, 64)]
+    assert captions == 3 * ["a square, moving"]
+    assert len({tuple(latents.flatten().tolist()) for latents in latents_NTHWC}) == 3
+    assert prepare(data, cache, tiny_model.vae, quiet=True) == Prepared(clips=4, encoded=0)
+    assert prepare(data, cache, tiny_model.vae, quiet=True, copies=3) == Prepared(clips=16, encoded=4)
+
+
+def test_a_clip_is_moved_by_up_to_a_sixteenth() -> None:
+    still = np.zeros((2, 32, 48, 3), np.uint8)
+    still[:, 16, 24] = 255
+    places = {tuple(np.argwhere(moved(still, np.random.default_rng(seed)))[0][1:3]) for seed in range(200)}
+    assert places == {(row, column) for row in range(14, 19) for column in range(21, 28)}
 
 
 def test_the_bank_draws_one_bucket_at_a_time(data: Path, tmp_path: Path, tiny_model: Model) -> None:

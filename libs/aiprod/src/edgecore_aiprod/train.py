@@ -144,7 +144,8 @@ def _prepare(options: argparse.Namespace) -> int:
 
     try:
         vae = load_model(options.checkpoint or shipped_checkpoint()).vae
-        done = prepare(options.data, options.out, vae, tuple(options.bucket or BUCKETS), options.quiet)
+        buckets = tuple(options.bucket or BUCKETS)
+        done = prepare(options.data, options.out, vae, buckets, options.quiet, options.copies)
     except (OSError, CheckpointError, TrainingError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -205,6 +206,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FRAMESxHEIGHTxWIDTH",
         help=f"a size to bring clips to, may be repeated; default {', '.join(map(str, BUCKETS))}",
     )
+    folder.add_argument(
+        "--copies", type=int, choices=range(64), default=0, metavar="N",
+        help="of each clip, moved a little: for an adapter from few clips; 0 to 63 (default 0)",
+    )  # fmt: skip
     release = commands.add_parser("restore", parents=[runs], help="make runs of a release, to go on from")
     release.add_argument("--checkpoint", type=Path, help="its folder; the shipped nano if not given")
     return parser

@@ -85,12 +85,9 @@ class LoraLesson:
         return total, {name: float(loss.detach()) for name, loss in losses.items()}
 
     def _new(self, dice: Dice, recipe: Recipe, batch: int) -> Tensor:
-        """The flow's loss on clips of the folder, always with their captions: what the model says without a
-        prompt stays the plain model's, so guidance leads from the old to the new.
-        """
+        """The flow's loss on clips of the folder."""
         if batch == 0:
             return torch.zeros(())
-        recipe = replace(recipe, text_drop=0.0)
         x0_BTHWC, captions = self.new.draw(batch, dice.numpy)
         grid = x0_BTHWC.shape[1:4]
         told = [draw_captioned(caption, grid, dice.numpy, recipe) for caption in captions]

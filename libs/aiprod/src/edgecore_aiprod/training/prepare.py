@@ -6,10 +6,13 @@ Everything is looked at before anything is written, so that one error names all 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import save_file
 
@@ -29,12 +32,18 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    data: Path, cache: Path, vae: VideoVae, buckets: tuple[Bucket, ...] = BUCKETS, quiet: bool = False
+    data: Path,
+    cache: Path,
+    vae: VideoVae,
+    buckets: tuple[Bucket, ...] = BUCKETS,
+    quiet: bool = False,
+    copies: int = 0,
 ) -> Prepared:
     """Encode what the cache does not have yet, then write its index.
 
-    A clip's file is named after its content, the encoder and its size, so it is never stale. Raises
-    TrainingError that lists all rows that cannot be used; nothing has been written then.
+    Besides each clip come `copies` of it moved a little, which keep a lesson from learning a few clips by
+    heart. A file is named after the clip's content, the encoder, its size and the copy, so it is never
+    stale. Raises TrainingError that lists all rows that cannot be used; nothing has been written then.
     """
     listing = find_listing(data)
     rows, problems = read_listing(listing)
@@ -50,14 +59,20 @@ def prepare(
         raise TrainingError(str(listing), "names no clip")
     cache.mkdir(parents=True, exist_ok=True)
     encoder = encoder_sha256(vae)
-    entries = [_entry(row, bucket, data, encoder) for row, bucket in chosen]
-    missing = {
-        entry.latents: (row.file, bucket)
-        for entry, (row, bucket) in zip(entries, chosen, strict=True)
-        if not (cache / entry.latents).exists()
-    }
-    for name, (file, bucket) in track(missing.items(), "encoding", disable=quiet):
-        _encode(vae, file, bucket, cache / name)
+    entries: list[Entry] = []
+    missing: dict[str, tuple[Path, Bucket, int, str]] = {}
+    for row, bucket in chosen:
+        first = _entry(row, bucket, data, encoder)
+        for copy in range(1 + copies):
+            entry = first if copy == 0 else replace(first, latents=f"{copy}-{first.latents}")
+            entries.append(entry)
+            if not (cache / entry.latents).exists():
+                missing[entry.latents] = row.file, bucket, copy, entry.sha256
+    for name, (file, bucket, copy, sha256) in track(missing.items(), "encoding", disable=quiet):
+        clip = read_clip(file, bucket)
+        if copy > 0:
+            clip = moved(clip, np.random.default_rng((copy, int(sha256[:8], 16))))
+        _encode(vae, clip, cache / name)
     with replacing(cache / INDEX) as partial:
         partial.write_text("".join(f"{entry.to_json()}\n" for entry in entries), encoding="utf-8")
     return Prepared(len(entries), len(missing))
@@ -83,8 +98,17 @@ def _entry(row: Row, bucket: Bucket, data: Path, encoder: str) -> Entry:
     return Entry(str(row.file.relative_to(data)), row.caption, bucket, digest, latents)
 
 
-def _encode(vae: VideoVae, file: Path, bucket: Bucket, path: Path) -> None:
-    video_BTHWC = to_pixels(read_clip(file, bucket))[None]
+def moved(clip_THWC: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """By up to a sixteenth of each side; what comes in repeats the edge."""
+    _, height, width, _ = clip_THWC.shape
+    down, right = height // 16, width // 16
+    wide = np.pad(clip_THWC, ((0, 0), (down, down), (right, right), (0, 0)), mode="edge")
+    top, left = rng.integers(2 * down + 1), rng.integers(2 * right + 1)
+    return wide[:, top : top + height, left : left + width]
+
+
+def _encode(vae: VideoVae, clip_THWC: NDArray[np.uint8], path: Path) -> None:
+    video_BTHWC = to_pixels(clip_THWC)[None]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         latents_THWC = vae.encode(video_BTHWC)[0].bfloat16()
     with replacing(path) as partial:
