@@ -14,7 +14,7 @@ from rich.progress import track
 from benchmarks.result import figure
 from edgecore_aiprod.evaluation.footprint import peak_bytes
 from edgecore_aiprod.flow import latent_shape
-from edgecore_aiprod.presets import PRESETS
+from edgecore_aiprod.presets import PRESETS, SPATIAL
 from edgecore_aiprod.tiles import TILE, decode_tiles
 from edgecore_aiprod.vae import VideoVae
 
@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(seed: int, preset: str = "base", frames: int = 17, side: int = 768) -> dict[str, Any]:
-    cells = {"tiles": TILE, "whole": side}
+    cells = {"tiles": TILE, "whole": side // SPATIAL}
     processes = multiprocessing.get_context("spawn")
     made = {}
     for name, tile in track(cells.items(), "decoding"):

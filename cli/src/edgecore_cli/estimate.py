@@ -9,20 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from edgecore_cli import inputs
 from edgecore_cli.connection import Directory, Key, Url, connect
-from edgecore_cli.inputs import (
-    Adapters,
-    Frames,
-    Height,
-    Image,
-    Motion,
-    MotionStrength,
-    Steps,
-    Upscale,
-    Variant,
-    Width,
-    conditions,
-)
 from edgecore_cli.jobs import JobId, wide_console
 
 POLL_S = 0.2
@@ -31,16 +19,16 @@ POLL_S = 0.2
 def estimate(
     prompt: Annotated[str, typer.Argument(help="what the video should show")],
     *,
-    width: Width = None,
-    height: Height = None,
-    frames: Frames = None,
-    steps: Steps = None,
-    image: Image = None,
-    motion: Motion = None,
-    motion_strength: MotionStrength = None,
-    variant: Variant = None,
-    upscale: Upscale = False,
-    adapter: Adapters = None,
+    width: inputs.Width = None,
+    height: inputs.Height = None,
+    frames: inputs.Frames = None,
+    steps: inputs.Steps = None,
+    image: inputs.Image = None,
+    motion: inputs.Motion = None,
+    motion_strength: inputs.MotionStrength = None,
+    variant: inputs.Variant = None,
+    upscale: inputs.Upscale = False,
+    adapter: inputs.Adapters = None,
     url: Url = None,
     key: Key = None,
     directory: Directory = Path("var"),
@@ -51,7 +39,7 @@ def estimate(
         "height": height,
         "frames": frames,
         "steps": steps,
-        **conditions(image, motion, motion_strength, variant, upscale, adapter),
+        **inputs.conditions(image, motion, motion_strength, variant, upscale, adapter),
     }
     with connect(url, key, directory) as client:
         found = client.estimate(prompt, **fields)

@@ -10,21 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from edgecore_cli import inputs
 from edgecore_cli.connection import Directory, Key, Url, connect
 from edgecore_cli.errors import CommandFailed
-from edgecore_cli.inputs import (
-    Adapters,
-    Frames,
-    Height,
-    Image,
-    Motion,
-    MotionStrength,
-    Steps,
-    Upscale,
-    Variant,
-    Width,
-    conditions,
-)
 from edgecore_sdk import Client, Job
 
 ENDINGS = {"prores": ".mov"}
@@ -37,20 +25,20 @@ def generate(
     prompt: Annotated[str, typer.Argument(help="what the video should show")],
     *,
     out: Annotated[Path, typer.Option("--out", "-o", help="file to write")] = Path("out.mp4"),
-    width: Width = None,
-    height: Height = None,
-    frames: Frames = None,
+    width: inputs.Width = None,
+    height: inputs.Height = None,
+    frames: inputs.Frames = None,
     fps: Annotated[int | None, typer.Option(help="frames per second")] = None,
-    steps: Steps = None,
+    steps: inputs.Steps = None,
     guidance: Annotated[float | None, typer.Option(help="how closely to follow the prompt")] = None,
     seed: Annotated[int | None, typer.Option(help="for the same video again")] = None,
     negative_prompt: Annotated[str | None, typer.Option(help="what it should not show")] = None,
-    image: Image = None,
-    motion: Motion = None,
-    motion_strength: MotionStrength = None,
-    variant: Variant = None,
-    upscale: Upscale = False,
-    adapter: Adapters = None,
+    image: inputs.Image = None,
+    motion: inputs.Motion = None,
+    motion_strength: inputs.MotionStrength = None,
+    variant: inputs.Variant = None,
+    upscale: inputs.Upscale = False,
+    adapter: inputs.Adapters = None,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="mp4, webm or prores; may be repeated; each its own file")
     ] = None,
@@ -73,7 +61,7 @@ def generate(
         "guidance": guidance,
         "seed": seed,
         "negative_prompt": negative_prompt,
-        **conditions(image, motion, motion_strength, variant, upscale, adapter),
+        **inputs.conditions(image, motion, motion_strength, variant, upscale, adapter),
         "formats": formats or None,
         "max_cost": max_cost,
     }

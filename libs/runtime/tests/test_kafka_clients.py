@@ -21,7 +21,6 @@ class Stubborn:
 
     def __init__(self, deaf: int) -> None:
         self.deaf, self.stopped = deaf, False
-
         self._client = SimpleNamespace(_sync_task=None, _conns={})
 
     async def start(self) -> None:

@@ -102,6 +102,7 @@ async def test_a_long_poll_with_a_tag_ends_with_every_step(
     await house.tell(*(kit.changed(job_id, version) for version in (1, 2, 3)))
     await reach(client, job_id, "GENERATING", stage="sampling", step=1)
     first = await client.get(f"/api/v1/status/{job_id}")
+    assert (first.json()["stage"], first.json()["step"]) == ("sampling", 1)
     tag = {"If-None-Match": first.headers["etag"]}
     waiting = asyncio.create_task(client.get(f"/api/v1/status/{job_id}?wait=20", headers=tag))
     house.scheduler.known[job_id] = progress(
@@ -121,7 +122,8 @@ async def test_the_place_in_the_queue_is_shown(
     answer.eta.FromMilliseconds(4500)
     house.scheduler.known[job_id] = answer
     await house.tell(kit.changed(job_id, 1))
-    await reach(client, job_id, "QUEUED", queue_position=3, eta_seconds=4.5)
+    seen = await reach(client, job_id, "QUEUED", queue_position=3)
+    assert (seen["queue_position"], seen["eta_seconds"]) == (3, 4.5)
 
 
 async def test_many_readers_ask_the_scheduler_seldom(

@@ -60,22 +60,22 @@ def prepare(
     cache.mkdir(parents=True, exist_ok=True)
     encoder = encoder_sha256(vae)
     entries: list[Entry] = []
-    missing: dict[str, tuple[Path, Bucket, int, str]] = {}
+    missing: dict[str, tuple[Path, Entry, list[int]]] = {}
     for row, bucket in chosen:
-        first = _entry(row, bucket, data, encoder)
-        for copy in range(1 + copies):
-            entry = first if copy == 0 else replace(first, latents=f"{copy}-{first.latents}")
-            entries.append(entry)
-            if not (cache / entry.latents).exists():
-                missing[entry.latents] = row.file, bucket, copy, entry.sha256
-    for name, (file, bucket, copy, sha256) in track(missing.items(), "encoding", disable=quiet):
-        clip = read_clip(file, bucket)
-        if copy > 0:
-            clip = moved(clip, np.random.default_rng((copy, int(sha256[:8], 16))))
-        _encode(vae, clip, cache / name)
+        entry = _entry(row, bucket, data, encoder)
+        versions = [_copy_of(entry, copy) for copy in range(1 + copies)]
+        entries += versions
+        new = [copy for copy, version in enumerate(versions) if not (cache / version.latents).exists()]
+        if new:
+            missing[entry.latents] = row.file, entry, new
+    for file, entry, new in track(missing.values(), "encoding", disable=quiet):
+        clip = read_clip(file, entry.bucket)
+        for copy in new:
+            rng = np.random.default_rng((copy, int(entry.sha256[:8], 16)))
+            _encode(vae, moved(clip, rng) if copy else clip, cache / _copy_of(entry, copy).latents)
     with replacing(cache / INDEX) as partial:
         partial.write_text("".join(f"{entry.to_json()}\n" for entry in entries), encoding="utf-8")
-    return Prepared(len(entries), len(missing))
+    return Prepared(len(entries), sum(len(new) for _, _, new in missing.values()))
 
 
 def _bucket(row: Row, buckets: tuple[Bucket, ...]) -> Bucket:
@@ -96,6 +96,11 @@ def _entry(row: Row, bucket: Bucket, data: Path, encoder: str) -> Entry:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
     latents = f"{digest[:16]}-{encoder[:8]}-{bucket}.safetensors"
     return Entry(str(row.file.relative_to(data)), row.caption, bucket, digest, latents)
+
+
+def _copy_of(entry: Entry, copy: int) -> Entry:
+    """Number 0 is the clip itself."""
+    return replace(entry, latents=f"{copy}-{entry.latents}") if copy else entry
 
 
 def moved(clip_THWC: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
