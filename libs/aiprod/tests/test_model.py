@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from edgecore_aiprod.attention import attend, rotary_angles_3d
 from edgecore_aiprod.backbone import HINTS, Backbone
+from edgecore_aiprod.depthwise import DepthwiseConv3d
 from edgecore_aiprod.flow import (
     GUIDED_ABOVE,
     add_noise,
@@ -94,6 +96,20 @@ def test_attention_matches_the_library_and_rotary_positions_are_relative() -> No
     expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :])
     torch.testing.assert_close(attend(q, k, v, mask), expected.transpose(1, 2).flatten(-2))
     assert rotary_angles_3d(3, 4, 5, 64).shape == (60, 32)
+
+
+def test_a_depthwise_convolution_learns_as_torchs_own_does() -> None:
+    torch.manual_seed(0)
+    ours, layout = DepthwiseConv3d(6), (2, 5, 3, 4, 6)
+    theirs = nn.Conv3d(6, 6, 3, padding=1, groups=6)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(layout).permute(0, 4, 1, 2, 3).requires_grad_()
+    weighed = torch.randn(layout).permute(0, 4, 1, 2, 3)
+    gradients = [
+        torch.autograd.grad((layer(x) * weighed).sum(), (x, *layer.parameters())) for layer in (ours, theirs)
+    ]
+    for mine, torchs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, torchs)
 
 
 def test_the_presets_follow_the_plan() -> None:

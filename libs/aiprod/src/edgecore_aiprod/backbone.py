@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgecore_aiprod.attention import CrossAttention, SelfAttention, rotary_angles_3d
+from edgecore_aiprod.depthwise import DepthwiseConv3d
 from edgecore_aiprod.presets import BackboneParams
 from edgecore_aiprod.shapes import check_shape, shared
 
@@ -77,7 +78,7 @@ class ConvBlock(nn.Module):
         super().__init__()
         width = params.width
         self.table = nn.Parameter(torch.zeros(6, width))
-        self.depthwise = nn.Conv3d(width, width, 3, padding=1, groups=width)
+        self.depthwise = DepthwiseConv3d(width)
         self.rise, self.fall = (
             nn.Linear(width, params.conv_expansion * width),
             nn.Linear(params.conv_expansion * width, width),

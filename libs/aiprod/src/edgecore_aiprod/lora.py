@@ -117,7 +117,7 @@ def _add(attached: Attached, pair: LowRank, _: nn.Module, inputs: tuple[Tensor],
     if attached.scale == 0.0:
         return y
     factor = attached.scale * attached.adapter.alpha / attached.adapter.rank
-    return y + factor * F.linear(F.linear(inputs[0], pair.down_RI), pair.up_OR)
+    return y + F.linear(factor * F.linear(inputs[0], pair.down_RI), pair.up_OR)
 
 
 def detach(model: Model, name: str) -> None:
