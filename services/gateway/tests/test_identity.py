@@ -13,15 +13,18 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
 from edgecore_contracts.errors import InvalidInput
 from edgecore_gateway.adapters.keys import Keys
 from edgecore_gateway.adapters.signing_keys import SigningKeys
+from edgecore_gateway.adapters.tables import SCHEMA
 from edgecore_gateway.bootstrap import build
 from edgecore_gateway.domain.access_tokens import Claims
 from edgecore_gateway.domain.api_keys import new_key, parse_key
 from edgecore_gateway.domain.principal import Role, Scope
 from edgecore_runtime.clock import FakeClock
+from edgecore_runtime.database import Database
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.testing import eventually
 
@@ -318,6 +321,28 @@ async def test_failed_logins_are_throttled_by_account_and_by_address(
         assert 0 < int(refused.headers["retry-after"]) <= 300
         codes = [(await login(f"{number}@example.org", "10.0.0.9")).status_code for number in range(7)]
         assert codes == [401] * 5 + [429] * 2
+
+
+async def test_a_login_that_nobody_could_judge_is_no_failure_of_the_callers(
+    kit: SimpleNamespace, tmp_path: Path
+) -> None:
+    settings = kit.settings_alone(tmp_path, account_failures=2)
+    database, dev = Database(settings.database_url, SCHEMA, 4), "dev@edgecore.local"
+
+    async def rename(old: str, new: str) -> None:
+        async with database.transaction() as session:
+            await session.execute(text(f"ALTER TABLE {SCHEMA}.{old} RENAME TO {new}"))
+
+    try:
+        async with kit.alone(settings) as url:
+            password = (tmp_path / "password").read_text().strip()
+            await rename("users", "away")
+            broken = [(await sign_in(url, dev, password)).status_code for _ in range(4)]
+            await rename("away", "users")
+            assert broken == [500] * 4
+            assert (await sign_in(url, dev, password)).status_code == 200
+    finally:
+        await database.stop()
 
 
 async def test_a_users_rate(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
