@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -12,7 +13,7 @@ import torch
 
 from edgecore_aiprod import TrainingError
 from edgecore_aiprod.model import Model
-from edgecore_aiprod.training.folder import INDEX, FolderBank
+from edgecore_aiprod.training.folder import INDEX, FolderBank, retyped
 from edgecore_aiprod.training.footage import BUCKETS, Bucket, Size, choose_bucket, read_clip
 from edgecore_aiprod.training.prepare import Prepared, moved, prepare
 from edgecore_aiprod.video import write_mp4, write_png
@@ -100,6 +101,14 @@ def test_the_bank_draws_one_bucket_at_a_time(data: Path, tmp_path: Path, tiny_mo
         assert said == captions
         seen.update(captions)
     assert seen == set(shapes)
+
+
+def test_captions_come_in_capitals_and_in_small_letters_too() -> None:
+    rng = np.random.default_rng(0)
+    seen = Counter(retyped("An Oval, 動", rng) for _ in range(1000))
+    assert set(seen) == {"An Oval, 動", "AN OVAL, 動", "an oval, 動"}
+    assert 60 < seen["AN OVAL, 動"] < 140
+    assert 60 < seen["an oval, 動"] < 140
 
 
 def test_latents_are_the_encoders_of_the_pixels(data: Path, tmp_path: Path, tiny_model: Model) -> None:

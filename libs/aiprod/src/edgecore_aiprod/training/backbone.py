@@ -32,7 +32,7 @@ from edgecore_aiprod.presets import PRESETS, BackboneParams
 from edgecore_aiprod.text import TextEncoder
 from edgecore_aiprod.training.bank import Bank
 from edgecore_aiprod.training.config import Recipe, TrainConfig
-from edgecore_aiprod.training.folder import FolderBank
+from edgecore_aiprod.training.folder import FolderBank, retyped
 from edgecore_aiprod.training.lesson import Dice
 from edgecore_aiprod.training.text import byte_level
 from edgecore_aiprod.vae import VideoVae
@@ -157,7 +157,7 @@ def draw_captioned(
     told: str, grid: Sequence[int], rng: np.random.Generator, recipe: Recipe
 ) -> tuple[str, Tensor]:
     """A prompt and hints (T, H, W, 4) for a clip of a folder, whose motion nobody knows."""
-    return _draw_given(lambda: told, torch.zeros(*grid, HINTS), rng, recipe)
+    return _draw_given(lambda: retyped(told, rng), torch.zeros(*grid, HINTS), rng, recipe)
 
 
 def _draw_given(

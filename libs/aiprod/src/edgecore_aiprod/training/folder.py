@@ -22,6 +22,7 @@ from edgecore_aiprod.training.footage import Bucket
 
 INDEX = "index.jsonl"
 LATENTS = "latents"  # the tensor's name in a clip's file
+_CAPITALS, _SMALL = 0.1, 0.1  # shares of captions that are typed otherwise than the listing has them
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,16 @@ class FolderBank:
         chosen = rng.integers(len(captions), size=batch)
         latents_BTHWC = latents_NTHWC[torch.from_numpy(chosen)].float().to(torch.get_default_device())
         return latents_BTHWC, [captions[index] for index in chosen]
+
+
+def retyped(caption: str, rng: np.random.Generator) -> str:
+    """Now and then all in capitals, or all in small letters: to who reads bytes these are other words, and a
+    hundred captions need not have any of them.
+    """
+    chance = rng.random()
+    if chance < _CAPITALS:
+        return caption.upper()
+    return caption.lower() if chance < _CAPITALS + _SMALL else caption
 
 
 def _read_index(path: Path) -> list[Entry]:
