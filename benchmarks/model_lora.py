@@ -31,7 +31,7 @@ from edgecore_aiprod.world import EXTRA_SHAPES, SHAPES, Scene, sample_scene
 
 CONFIG = Path("libs/aiprod/configs/nano/lora.toml")
 SHOWN = 100  # clips of the new object
-COPIES = 31  # of each, moved a little
+COPIES = 7  # of each, moved a little
 NEW_SEEN, POINTS_LOST = 0.90, 3.0
 (NEW,) = EXTRA_SHAPES
 

@@ -103,12 +103,15 @@ def test_the_bank_draws_one_bucket_at_a_time(data: Path, tmp_path: Path, tiny_mo
     assert seen == set(shapes)
 
 
-def test_captions_come_in_capitals_and_in_small_letters_too() -> None:
+def test_captions_are_typed_in_other_ways_too() -> None:
     rng = np.random.default_rng(0)
-    seen = Counter(retyped("An Oval, 動", rng) for _ in range(1000))
-    assert set(seen) == {"An Oval, 動", "AN OVAL, 動", "an oval, 動"}
-    assert 60 < seen["AN OVAL, 動"] < 140
-    assert 60 < seen["an oval, 動"] < 140
+    seen = Counter(retyped("An Oval, 動", rng) for _ in range(2000))
+    words = ("An Oval, 動", "Oval, 動 An", "動 An Oval,")
+    assert set(seen) == {typed for one in words for typed in (one, one.upper(), one.lower())}
+    assert 150 < sum(seen[one.upper()] for one in words) < 250
+    assert 150 < sum(seen[one.lower()] for one in words) < 250
+    assert seen[words[0]] > seen[words[1]] > 100 < seen[words[2]]
+    assert retyped("", rng) == ""
 
 
 def test_latents_are_the_encoders_of_the_pixels(data: Path, tmp_path: Path, tiny_model: Model) -> None:

@@ -22,7 +22,8 @@ from edgecore_aiprod.training.footage import Bucket
 
 INDEX = "index.jsonl"
 LATENTS = "latents"  # the tensor's name in a clip's file
-_CAPITALS, _SMALL = 0.1, 0.1  # shares of captions that are typed otherwise than the listing has them
+_CAPITALS, _SMALL = 0.1, 0.1  # shares of captions that come all in capitals, all in small letters
+_TURNED = 0.5  # share that begins elsewhere
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,17 @@ class FolderBank:
 
 
 def retyped(caption: str, rng: np.random.Generator) -> str:
-    """Now and then all in capitals, or all in small letters: to who reads bytes these are other words, and a
-    hundred captions need not have any of them.
+    """As others might have typed it: from another word on, all in capitals, all in small letters.
+
+    A hundred captions show a reader of bytes a new word in few places and in one spelling; OVAL, or an oval named
+    last, is then something else to it.
     """
-    chance = rng.random()
+    words, chance = caption.split(" "), rng.random()
+    first = int(rng.integers(len(words))) if rng.random() < _TURNED else 0
+    text = " ".join(words[first:] + words[:first])
     if chance < _CAPITALS:
-        return caption.upper()
-    return caption.lower() if chance < _CAPITALS + _SMALL else caption
+        return text.upper()
+    return text.lower() if chance < _CAPITALS + _SMALL else text
 
 
 def _read_index(path: Path) -> list[Entry]:
