@@ -94,8 +94,8 @@ class FolderBank:
 def retyped(caption: str, rng: np.random.Generator) -> str:
     """As others might have typed it: from another word on, all in capitals, all in small letters.
 
-    A hundred captions show a reader of bytes a new word in few places and in one spelling; OVAL, or an oval named
-    last, is then something else to it.
+    A hundred captions show a reader of bytes a new word in few places and in one spelling; OVAL, or an oval
+    named last, is then something else to it.
     """
     words, chance = caption.split(" "), rng.random()
     first = int(rng.integers(len(words))) if rng.random() < _TURNED else 0
