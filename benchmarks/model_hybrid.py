@@ -17,7 +17,7 @@ import torch
 from benchmarks.result import figure
 from benchmarks.twins import FASTER, RATIO
 from edgecore_aiprod.backbone import Backbone
-from edgecore_aiprod.evaluation.speed import Size, forward, in_turn, untrained
+from edgecore_aiprod.evaluation.speed import Size, forward, hybrid_and_twin, in_turn
 from edgecore_aiprod.flow import latent_shape
 from edgecore_aiprod.presets import PRESETS, ModelParams
 from edgecore_aiprod.twin import attention_twin, parameters
@@ -56,7 +56,9 @@ def run(seed: int, preset: str = "base", frames: int = 121, side: int = 256, rep
 def _pass(params: ModelParams, size: Size, repeats: int, bfloat16: bool) -> dict[str, Any]:
     """Milliseconds of one pass, and how much faster than the twin's."""
     registers_RE = torch.randn(params.text.registers, params.text.out)
-    passes = [forward(one, size, params.vae.latent, registers_RE, bfloat16) for one in _sides(params, bfloat16)]
+    passes = [
+        forward(one, size, params.vae.latent, registers_RE, bfloat16) for one in hybrid_and_twin(params, bfloat16)
+    ]
     name = f"{params.name}: one pass, {size.frames}×{size.height}×{size.width}"
     return _compared(name, passes, repeats)
 
@@ -73,15 +75,8 @@ def _training_step(params: ModelParams) -> dict[str, Any]:
         loss.backward()
         backbone.zero_grad()
 
-    steps = [functools.partial(step, one.requires_grad_()) for one in _sides(params)]
+    steps = [functools.partial(step, one.requires_grad_()) for one in hybrid_and_twin(params)]
     return _compared(f"{params.name}: forward and back, {BATCH} clips, bfloat16", steps, REPEATS)
-
-
-def _sides(params: ModelParams, bfloat16: bool = False) -> list[Backbone]:
-    """Hybrid and twin."""
-    latent, context = params.vae.latent, params.text.out
-    twin = attention_twin(params.backbone, latent, context)
-    return [untrained(one, latent, context, bfloat16) for one in (params.backbone, twin)]
 
 
 def _compared(name: str, sides: Sequence[Callable[[], object]], repeats: int) -> dict[str, Any]:

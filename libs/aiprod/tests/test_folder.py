@@ -110,7 +110,8 @@ def test_captions_are_typed_in_other_ways_too() -> None:
     assert set(seen) == {typed for one in words for typed in (one, one.upper(), one.lower())}
     assert 150 < sum(seen[one.upper()] for one in words) < 250
     assert 150 < sum(seen[one.lower()] for one in words) < 250
-    assert seen[words[0]] > seen[words[1]] > 100 < seen[words[2]]
+    assert seen[words[0]] > seen[words[1]]
+    assert min(seen[one] for one in words[1:]) > 100
     assert retyped("", rng) == ""
 
 

@@ -13,18 +13,15 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
 
 from edgecore_contracts.errors import InvalidInput
 from edgecore_gateway.adapters.keys import Keys
 from edgecore_gateway.adapters.signing_keys import SigningKeys
-from edgecore_gateway.adapters.tables import SCHEMA
 from edgecore_gateway.bootstrap import build
 from edgecore_gateway.domain.access_tokens import Claims
 from edgecore_gateway.domain.api_keys import new_key, parse_key
 from edgecore_gateway.domain.principal import Role, Scope
 from edgecore_runtime.clock import FakeClock
-from edgecore_runtime.database import Database
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.testing import eventually
 
@@ -296,53 +293,6 @@ async def test_signing_keys_rotate_with_overlap_and_every_replica_learns_of_them
     replicas = [SigningKeys(house.database, clock, timedelta(days=30), 900) for _ in range(4)]
     more = await asyncio.gather(*(replica.sign(claims) for replica in replicas))
     assert {token.split(".")[0] for token in more} == {second.split(".")[0]}
-
-
-async def test_failed_logins_are_throttled_by_account_and_by_address(
-    parts: Any, kit: SimpleNamespace, tmp_path: Path
-) -> None:
-    limits = {"account_failures": 2, "address_failures": 5, "forwarded_hops": 1}
-    async with kit.alone(kit.settings_alone(tmp_path, **limits)) as url:
-
-        async def login(email: str, address: str, password: str = WRONG) -> httpx.Response:
-            body = {"email": email, "password": password}
-            async with httpx.AsyncClient(base_url=url, timeout=20) as anyone:
-                headers = {"X-Forwarded-For": f"6.6.6.6, {address}"}
-                return await anyone.post("/api/v1/auth/login", json=body, headers=headers)
-
-        password = (tmp_path / "password").read_text().strip()
-        dev = "dev@edgecore.local"
-        for _ in range(5):
-            assert (await login(dev, "10.0.0.1", password)).status_code == 200  # a success is not counted
-        answers = await asyncio.gather(*(login(dev, f"10.0.1.{number}") for number in range(6)))
-        assert sorted(one.status_code for one in answers) == [401, 401, 429, 429, 429, 429]
-        refused = await login(dev, "10.0.0.1", password)
-        assert (refused.status_code, refused.json()["code"]) == (429, "resource_exhausted")
-        assert 0 < int(refused.headers["retry-after"]) <= 300
-        codes = [(await login(f"{number}@example.org", "10.0.0.9")).status_code for number in range(7)]
-        assert codes == [401] * 5 + [429] * 2
-
-
-async def test_a_login_that_nobody_could_judge_is_no_failure_of_the_callers(
-    kit: SimpleNamespace, tmp_path: Path
-) -> None:
-    settings = kit.settings_alone(tmp_path, account_failures=1)
-    database, dev = Database(settings.database_url, SCHEMA, 4), "dev@edgecore.local"
-
-    async def rename(old: str, new: str) -> None:
-        async with database.transaction() as session:
-            await session.execute(text(f"ALTER TABLE {SCHEMA}.{old} RENAME TO {new}"))
-
-    try:
-        async with kit.alone(settings) as url:
-            password = (tmp_path / "password").read_text().strip()
-            await rename("users", "away")
-            broken = [(await sign_in(url, dev, password)).status_code for _ in range(2)]
-            await rename("away", "users")
-            assert broken == [500] * 2
-            assert (await sign_in(url, dev, password)).status_code == 200
-    finally:
-        await database.stop()
 
 
 async def test_a_users_rate(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:

@@ -47,6 +47,13 @@ def untrained(params: BackboneParams, latent: int, context: int, bfloat16: bool 
     return backbone
 
 
+def hybrid_and_twin(params: ModelParams, bfloat16: bool = False) -> list[Backbone]:
+    """The preset's backbone and its attention-only twin, both of random weights."""
+    latent, context = params.vae.latent, params.text.out
+    twin = attention_twin(params.backbone, latent, context)
+    return [untrained(one, latent, context, bfloat16) for one in (params.backbone, twin)]
+
+
 def forward(
     backbone: Backbone, size: Size, latent: int, registers_RE: Tensor, bfloat16: bool = False
 ) -> Callable[[], Tensor]:
@@ -79,13 +86,8 @@ def in_turn(sides: Sequence[Callable[[], object]], repeats: int) -> list[float]:
 
 def compare(params: ModelParams, size: Size, repeats: int) -> dict[str, Any]:
     """Seconds of one pass of the preset's backbone and of its twin, in float32."""
-    latent, context = params.vae.latent, params.text.out
-    twin = attention_twin(params.backbone, latent, context)
-    registers_RE = torch.randn(params.text.registers, context)
-    sides = [
-        forward(untrained(one, latent, context), size, latent, registers_RE)
-        for one in (params.backbone, twin)
-    ]
+    registers_RE = torch.randn(params.text.registers, params.text.out)
+    sides = [forward(one, size, params.vae.latent, registers_RE) for one in hybrid_and_twin(params)]
     hybrid, attention = in_turn(sides, repeats)
     return {
         "size": list(size),
