@@ -6,7 +6,6 @@ order, so that a machine that grows slower in between disturbs both alike.
 """
 
 import itertools
-import os
 import random
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from benchmarks.result import figure
+from benchmarks.result import conditions, figure
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_contracts.work import WORK
 from edgecore_cost.adapters.catalogue_file import load_priors
@@ -62,10 +61,9 @@ def run(seed: int) -> dict[str, Any]:
     figures = _figures(_errors(law, unseen), _errors_of_a_rate(seen, unseen))
     figures.append(_noise([(clip, seconds) for clip, seconds in measured if clip.seen]))
     figures += [_coverage("interval holds, unseen", law, unseen), _coverage("interval holds, seen", law, seen)]
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     notes = [
         "beside: so many seconds a pass of the network and pixel, the rate taken from the same seen clips",
-        f"fitted on {len(seen)} clips, judged on {len(unseen)}; the machine's load after 1, 5, 15 minutes: {load}",
+        f"fitted on {len(seen)} clips, judged on {len(unseen)}; {conditions()}",
         "the interval is met when its share is within two standard errors of 0.90",
     ]
     return {"name": "house-estimate", "figures": figures, "notes": notes}

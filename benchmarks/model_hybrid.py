@@ -1,20 +1,19 @@
 """The speed of the hybrid backbone beside its attention-only twin: as many parameters, blocks and channels.
 
-`make bench NAME=model-hybrid`: one pass of nano at three sizes, the largest the most that is accepted, forty times
-each; the passes forward and back that a training step of nano takes, as often; one pass of `base`, untrained, at
-121 frames of 256×256 (7,936 tokens) in bfloat16, three times each; all in turn. About seven minutes on two cores.
-What both sides of nano learn is `model-twin`'s question.
+`make bench NAME=model-hybrid`: one pass of nano at three sizes, the largest the most that is accepted, two hundred
+times each; the passes forward and back that a training step of nano takes, forty times; one pass of `base`,
+untrained, at 121 frames of 256×256 (7,936 tokens) in bfloat16, three times each; all in turn. Five minutes on
+two cores. What both sides of nano learn is `model-twin`'s question.
 """
 
 import argparse
 import functools
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from benchmarks.result import figure
+from benchmarks.result import conditions, figure
 from benchmarks.twins import FASTER, RATIO
 from edgecore_aiprod.backbone import Backbone
 from edgecore_aiprod.evaluation.speed import Size, forward, hybrid_and_twin, in_turn
@@ -24,7 +23,7 @@ from edgecore_aiprod.twin import attention_twin, parameters
 
 SIZES = (Size(17, 64, 64), Size(17, 128, 128), Size(33, 128, 128))
 """Of nano's passes: 80, 320 and 576 tokens."""
-REPEATS = 41
+REPEATS, STEPS = 201, 41
 BATCH = 32
 """Clips of 17×64×64 in a training step, as nano's backbone was trained."""
 
@@ -48,7 +47,7 @@ def run(seed: int, preset: str = "base", frames: int = 121, side: int = 256, rep
         RATIO,
         f"{preset}: untrained, bfloat16; nano: float32; medians of passes in turn, after one each uncounted",
         *(_sizes(PRESETS[name]) for name in dict.fromkeys(("nano", preset))),
-        f"the machine's load after 1, 5, 15 minutes: {', '.join(f'{one:.1f}' for one in os.getloadavg())}",
+        conditions(),
     ]
     return {"name": "model-hybrid", "figures": figures, "notes": notes}
 
@@ -76,7 +75,7 @@ def _training_step(params: ModelParams) -> dict[str, Any]:
         backbone.zero_grad()
 
     steps = [functools.partial(step, one.requires_grad_()) for one in hybrid_and_twin(params)]
-    return _compared(f"{params.name}: forward and back, {BATCH} clips, bfloat16", steps, REPEATS)
+    return _compared(f"{params.name}: forward and back, {BATCH} clips, bfloat16", steps, STEPS)
 
 
 def _compared(name: str, sides: Sequence[Callable[[], object]], repeats: int) -> dict[str, Any]:

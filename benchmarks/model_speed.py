@@ -5,7 +5,6 @@ A checkpoint without an upsampler makes 128×128 directly, and the notes say so.
 """
 
 import argparse
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from rich.progress import track
 
 from benchmarks import checkpoint as judged
-from benchmarks.result import figure
+from benchmarks.result import conditions, figure
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 
 SECONDS = 5.0
@@ -51,10 +50,9 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 12) -> dict[str,
         figures.append(_figure("17 frames, 128×128 directly", median["direct"], clips, median["large"]))
     if "quick" in median:
         figures.append(_figure("distilled, 4 steps, 128×128", median["quick"], clips, median["large"]))
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     notes = [
         "beside: 64×64 without the second stage; for the last rows, the two stages of the standard variant",
-        f"two threads, a warm process; the machine's load after 1, 5, 15 minutes: {load}",
+        f"two threads, a warm process; {conditions()}",
     ]
     if not two_stages:
         notes.append("this checkpoint has no upsampler: 128×128 is made directly")

@@ -34,6 +34,13 @@ def figure(
     }
 
 
+def conditions() -> str:
+    """What else decides how long a pass takes: other work on the machine, and how threads wait for each other."""
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    waiting = os.environ.get("OMP_WAIT_POLICY", "by default")
+    return f"the machine's load after 1, 5, 15 minutes: {load}; threads wait {waiting.lower()}"
+
+
 def stamp() -> dict[str, Any]:
     """Date, commit and machine."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)

@@ -98,6 +98,15 @@ def test_attention_matches_the_library_and_rotary_positions_are_relative() -> No
     assert rotary_angles_3d(3, 4, 5, 64).shape == (60, 32)
 
 
+def test_a_grid_seen_in_inference_first_can_still_be_trained_on(tiny_model: Model) -> None:
+    x_BTHWC, t_B, text_BRE = torch.randn(1, 2, 7, 3, 16), torch.tensor([0.5]), torch.randn(1, 4, 16)
+    with torch.inference_mode():
+        seen = tiny_model.backbone(x_BTHWC, t_B, text_BRE)
+    made = tiny_model.backbone(x_BTHWC.requires_grad_(), t_B, text_BRE)
+    torch.testing.assert_close(made.detach(), seen)
+    made.square().mean().backward()  # type: ignore[no-untyped-call]
+
+
 def test_a_depthwise_convolution_learns_as_torchs_own_does() -> None:
     torch.manual_seed(0)
     ours, layout = DepthwiseConv3d(6), (2, 5, 3, 4, 6)
@@ -110,6 +119,16 @@ def test_a_depthwise_convolution_learns_as_torchs_own_does() -> None:
     ]
     for mine, torchs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine, torchs)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_a_depthwise_convolution_stays_in_float32_under_autocast(gradients: bool) -> None:
+    convolution, x_BCTHW = DepthwiseConv3d(6), torch.randn(2, 6, 5, 3, 4)
+    with torch.set_grad_enabled(gradients):
+        plain = convolution(x_BCTHW)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(convolution(x_BCTHW.bfloat16().float()), convolution(x_BCTHW.bfloat16()))
+            assert torch.equal(convolution(x_BCTHW), plain)
 
 
 def test_the_presets_follow_the_plan() -> None:

@@ -6,6 +6,8 @@ width. Queries and keys are normalised (Henry et al. 2020), which keeps small mo
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,13 +21,15 @@ def rotary_angles(position_N: Tensor, channels: int, base: float = 1000.0) -> Te
     return position_N.float()[:, None] * frequency
 
 
+@lru_cache(maxsize=8)
 def rotary_angles_3d(frames: int, height: int, width: int, channels: int) -> Tensor:
     """(frames·height·width, channels/2): a quarter of the channels for time, three eighths each for height
     and width.
     """
     side = 2 * (channels * 3 // 16)
     shares = (channels - 2 * side, side, side)
-    grid = torch.meshgrid(torch.arange(frames), torch.arange(height), torch.arange(width), indexing="ij")
+    axes = (torch.arange(length, device="cpu") for length in (frames, height, width))
+    grid = torch.meshgrid(*axes, indexing="ij")
     return torch.cat(
         [rotary_angles(axis.flatten(), share, 100.0) for axis, share in zip(grid, shares, strict=True)],
         dim=-1,

@@ -65,9 +65,7 @@ class AttentionBlock(nn.Module):
         shift, scale, gate, shift2, scale2, gate2 = (change_B6C + self.table).unsqueeze(2).unbind(1)
         x = x_BNC + gate * self.attention(modulate(x_BNC, shift, scale), angles_ND)
         x = x + self.cross(self.cross_norm(x), text_BRE)
-        y_BNC: Tensor = x + gate2 * self.fall(
-            F.gelu(self.rise(modulate(x, shift2, scale2)), approximate="tanh")
-        )
+        y_BNC: Tensor = x + gate2 * self.fall(F.gelu(self.rise(modulate(x, shift2, scale2))))
         return y_BNC
 
 
@@ -95,9 +93,8 @@ class ConvBlock(nn.Module):
         shift, scale, gate, _, _, _ = (change_B6C + self.table).unsqueeze(2).unbind(1)
         batch, _, width = x_BNC.shape
         h_BCTHW = modulate(x_BNC, shift, scale).reshape(batch, *grid, width).permute(0, 4, 1, 2, 3)
-        with torch.autocast("cpu", enabled=False):  # depthwise convolution is slower in bfloat16
-            h = self.depthwise(h_BCTHW.float()).flatten(2).transpose(1, 2)
-        y_BNC: Tensor = x_BNC + gate * self.fall(F.gelu(self.rise(h), approximate="tanh"))
+        h = self.depthwise(h_BCTHW).flatten(2).transpose(1, 2)
+        y_BNC: Tensor = x_BNC + gate * self.fall(F.gelu(self.rise(h)))
         return y_BNC
 
 

@@ -45,7 +45,7 @@ class TextBlock(nn.Module):
 
     def forward(self, x_BNC: Tensor, angle_B1ND: Tensor, mask_BN: Tensor) -> Tensor:
         x = x_BNC + self.attention(self.norm1(x_BNC), angle_B1ND, mask_BN)
-        y_BNC: Tensor = x + self.fall(F.gelu(self.rise(self.norm2(x)), approximate="tanh"))
+        y_BNC: Tensor = x + self.fall(F.gelu(self.rise(self.norm2(x))))
         return y_BNC
 
 
