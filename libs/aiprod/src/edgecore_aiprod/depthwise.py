@@ -33,13 +33,13 @@ class DepthwiseConv3d(nn.Conv3d):
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x_BCTHW: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x_BCTHW, weight)
         return F.conv3d(x_BCTHW, weight, bias, padding=1, groups=len(weight))
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     @once_differentiable
     def backward(ctx: Any, grad_BCTHW: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x_BCTHW, weight = ctx.saved_tensors
