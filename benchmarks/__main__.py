@@ -24,6 +24,7 @@ NAMES = {
     "model-flow": "does motion follow the field that is asked for, at strengths 0, ½ and 1",
     "model-lora": "an adapter for an object nano has never seen: what it learns, and what it forgets",
     "model-speed": "one clip of 17 frames at 128×128, through the upsampler, and at 64×64",
+    "model-threads": "seconds of a clip on one thread and on two, alone and with a second engine beside",
     "model-memory": "memory of one pass of base beside attention alone, each in a process of its own",
     "model-tiles": "memory and time of decoding a large clip of base in tiles, beside in one piece",
     "submit": "POST /generate with 32 clients, beside a bare FastAPI no-op",

@@ -29,7 +29,7 @@ ENGINE = (sys.executable, "-m", "edgecore_inference.engine")
 
 
 def build(settings: Settings, clock: Clock | None = None, engine: Sequence[str] = ENGINE) -> Service:
-    """`engine` is the program that holds the model; it gets the checkpoint's path as its last argument."""
+    """`engine` is the program that holds the model; checkpoint and threads are its last arguments."""
     clock = clock or SystemClock()
     health = Health()
     node_id = settings.node_id or socket.gethostname()
@@ -39,7 +39,9 @@ def build(settings: Settings, clock: Clock | None = None, engine: Sequence[str] 
     scratch.clear()
     store = ObjectStore(settings.object_store_url)
     engines = EngineSupervisor(
-        [*engine, settings.checkpoint], settings.engine_start_seconds, settings.engine_grace_seconds
+        [*engine, settings.checkpoint, str(settings.engine_threads)],
+        settings.engine_start_seconds,
+        settings.engine_grace_seconds,
     )
     previews = PreviewStream(settings.preview_address)
     inputs = Inputs(store, directory / "adapters")

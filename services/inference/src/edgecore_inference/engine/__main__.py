@@ -1,4 +1,4 @@
-"""`python -m edgecore_inference.engine [CHECKPOINT]`, started by the agent."""
+"""`python -m edgecore_inference.engine CHECKPOINT THREADS`, started by the agent."""
 
 import sys
 
@@ -6,4 +6,4 @@ from edgecore_inference.engine.aiprod import AiprodModel
 from edgecore_inference.engine.loop import serve
 
 if __name__ == "__main__":
-    serve(lambda: AiprodModel.load(sys.argv[1] if len(sys.argv) > 1 else ""))
+    serve(lambda: AiprodModel.load(sys.argv[1], int(sys.argv[2])))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AiprodModel:
-    """A pipeline on the CPU, with as many threads as there are CPUs for this process."""
+    """A pipeline on the CPU."""
 
     device = "cpu"
 
@@ -32,17 +32,14 @@ class AiprodModel:
         self.memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
     @classmethod
-    def load(cls, checkpoint: str) -> "AiprodModel":
+    def load(cls, checkpoint: str, threads: int) -> "AiprodModel":
         """Load a folder, or the shipped nano for an empty name. Raises CheckpointUnusable."""
-        # Idle threads of OpenMP spin by default. Where anything else wants a core they keep it from the very
-        # thread they wait for: a step then takes three to twenty times as long. Read when torch is loaded.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # Imported here, after the channel has taken standard output: it brings torch, and takes seconds.
         import torch
 
         from edgecore_aiprod import AiprodPipeline, CheckpointError
 
-        torch.set_num_threads(_cpus())
+        torch.set_num_threads(threads)
         try:
             return cls(AiprodPipeline.from_pretrained(checkpoint or None, device=cls.device))
         except CheckpointError as error:
@@ -111,8 +108,3 @@ def _request(asked: Generate) -> "GenerationRequest":
         variant=cast("Variant", asked.variant),
         upscale=asked.upscale,
     )
-
-
-def _cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
