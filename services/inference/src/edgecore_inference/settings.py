@@ -14,7 +14,11 @@ class Settings(ServiceSettings, ObjectStoreSettings):
     )
     checkpoint: str = setting("", unit="path", reason="the model's folder; empty: the shipped nano")
     engine_threads: int = setting(
-        1, unit="threads", reason="of the model on the CPU; more only with cores that nobody else wants", ge=1, le=256
+        1,
+        unit="threads",
+        reason="of the model on the CPU; more only with cores that nobody else wants",
+        ge=1,
+        le=256,
     )
     engine_start_seconds: float = setting(
         60.0, unit="seconds", reason="an engine that loads longer is killed", gt=0, le=3600
