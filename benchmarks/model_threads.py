@@ -1,6 +1,6 @@
 """Seconds of a clip by threads of the engine: alone on the cores, and with a second engine on the same ones.
 
-`make bench NAME=model-threads`: nano on one thread and on two, side by side; about two minutes on two cores with
+`make bench NAME=model-threads`: nano on one thread and on two, side by side; about five minutes on two cores with
 nothing beside. What it says is why `EDGECORE_ENGINE_THREADS` is 1 unless somebody sets it.
 """
 
