@@ -1,7 +1,6 @@
 """What the benchmarks of the trained model share: which checkpoint is judged, and on how many clips."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,29 @@ def open_pipeline(checkpoint: Path | None) -> AiprodPipeline:
 
 
 def shares(
-    names: Sequence[str], made: dict[str, Any], beside: dict[str, Any], least: dict[str, float]
+    of: str, made: dict[str, Any], beside: dict[str, Any], least: float | None = None
 ) -> list[dict[str, Any]]:
-    """A figure for the share of clips right in each of `names`: attributes, or "all" of them."""
-    assert set(names) <= {*ATTRIBUTES, "all"}
-    return [
-        figure(
-            "all three right" if name == "all" else f"{name} right",
-            made[name],
-            "share",
-            target=f"≥ {least[name]:.2f}" if name in least else "stated",
-            ok=made[name] >= least.get(name, 0.0),
-            n=int(made["clips"]),
-            baseline=beside[name],
-            ratio=made[name] / beside[name] if beside[name] else None,
-        )
-        for name in names
+    """Figures for the shares of the clips `of` something with each attribute right, and with all of them, which is
+    asked to be `least`.
+    """
+    return [_share(f"{of}: {name} right", made, beside, name, None) for name in ATTRIBUTES] + [
+        _share(f"{of}: all three right", made, beside, "all", least)
     ]
+
+
+def _share(
+    title: str, made: dict[str, Any], beside: dict[str, Any], key: str, least: float | None
+) -> dict[str, Any]:
+    return figure(
+        title,
+        made[key],
+        "share",
+        target="stated" if least is None else f"≥ {least:.2f}",
+        ok=least is None or made[key] >= least,
+        n=int(made["clips"]),
+        baseline=beside[key],
+        ratio=made[key] / beside[key] if beside[key] else None,
+    )
 
 
 def at_95(share: float, clips: int) -> str:

@@ -38,10 +38,8 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 400, per_locale:
     trials = _trials(pipeline, pairs, seed, "all languages")
     found = languages.measure([(locale, trial) for (locale, _, _), trial in zip(told, trials, strict=True)])
     every = summary(trials)
-    figures = judged.shares([*ATTRIBUTES, "all"], english, truth, {"all": ENGLISH})
-    for one in figures:
-        one["name"] = f"English: {one['name']}"
-    figures += [
+    figures = [
+        *judged.shares("English", english, truth, ENGLISH),
         figure("languages", len(found["languages"]), "languages", target=f"≥ {LANGUAGES}",
                ok=len(found["languages"]) >= LANGUAGES, n=len(told)),
         _share("all three right, mean over languages", found["mean"], MEAN, len(told), truth["all"]),
