@@ -3,9 +3,19 @@
 import os
 
 import pytest
+import structlog
 
 # Before anything imports torch: idle OpenMP threads that spin keep the cores from the processes under test.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# As it comes, structlog writes every frame's variables below an error: seconds each, on the loop under test.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 pytest_plugins = ["edgecore_runtime.testing"]
 
