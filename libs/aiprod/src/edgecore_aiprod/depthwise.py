@@ -1,6 +1,6 @@
 """A depthwise 3×3×3 convolution whose gradient takes as long as the convolution itself.
 
-On a CPU it stays in float32 under autocast: it is slower in bfloat16.
+It stays in float32 under autocast: on a CPU it is slower in bfloat16.
 
 torch takes the gradient of its input by a general kernel, on a CPU 24 times slower than the convolution
 (11.8 ms beside 0.5 for 32 of nano's latents on two cores). It is itself a depthwise convolution, with the
@@ -25,21 +25,23 @@ class DepthwiseConv3d(nn.Conv3d):
         super().__init__(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
-        if not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
-            return super().forward(x_BCTHW)  # in a small pass an autograd function shows
-        y_BCTHW: Tensor = _Depthwise.apply(x_BCTHW, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        device = x_BCTHW.device.type
+        if not torch.is_grad_enabled() and not torch.is_autocast_enabled(device):
+            return super().forward(x_BCTHW)  # what follows shows in a small pass
+        with torch.autocast(device, enabled=False):
+            y_BCTHW: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
+                x_BCTHW.float(), self.weight, self.bias
+            )
         return y_BCTHW
 
 
 class _Depthwise(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x_BCTHW: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x_BCTHW, weight)
         return F.conv3d(x_BCTHW, weight, bias, padding=1, groups=len(weight))
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
     @once_differentiable
     def backward(ctx: Any, grad_BCTHW: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x_BCTHW, weight = ctx.saved_tensors
