@@ -1,13 +1,14 @@
 """What the benchmarks of the trained model share: which checkpoint is judged, and on how many clips."""
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.result import figure
-from edgecore_aiprod import AiprodPipeline
+from benchmarks.result import share
+from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_aiprod.evaluation.attributes import ATTRIBUTES, interval
 
 
@@ -29,27 +30,21 @@ def shares(
     """Figures for the shares of the clips `of` something with each attribute right, and with all of them, which is
     asked to be `least`.
     """
-    return [_share(f"{of}: {name} right", made, beside, name, None) for name in ATTRIBUTES] + [
-        _share(f"{of}: all three right", made, beside, "all", least)
+    rows = [(f"{name} right", name, None) for name in ATTRIBUTES] + [("all three right", "all", least)]
+    return [
+        share(f"{of}: {title}", made[key], int(made["clips"]), beside=beside[key], least=asked)
+        for title, key, asked in rows
     ]
 
 
-def _share(
-    title: str, made: dict[str, Any], beside: dict[str, Any], key: str, least: float | None
-) -> dict[str, Any]:
-    return figure(
-        title,
-        made[key],
-        "share",
-        target="stated" if least is None else f"≥ {least:.2f}",
-        ok=least is None or made[key] >= least,
-        n=int(made["clips"]),
-        baseline=beside[key],
-        ratio=made[key] / beside[key] if beside[key] else None,
-    )
+def seconds(pipeline: AiprodPipeline, request: GenerationRequest) -> float:
+    """That one clip takes."""
+    started = time.perf_counter()
+    pipeline(request)
+    return time.perf_counter() - started
 
 
-def at_95(share: float, clips: int) -> str:
+def at_95(right: float, clips: int) -> str:
     """Where the true share lies, in words."""
-    low, high = interval(share, clips)
+    low, high = interval(right, clips)
     return f"{low:.3f} to {high:.3f} at 95 %"

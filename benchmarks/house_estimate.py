@@ -8,7 +8,6 @@ notes say the law that was found, which is where the shipped prior comes from. A
 
 import itertools
 import random
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from benchmarks import checkpoint as judged
 from benchmarks.result import conditions, figure
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_contracts.work import WORK
@@ -55,7 +55,7 @@ def run(seed: int) -> dict[str, Any]:
     pipeline(GenerationRequest(PROMPT))  # the first one pays for what is only then loaded
     clips = [_clip(one, seen=True) for one in SEEN * REPEATS] + [_clip(one, seen=False) for one in UNSEEN]
     random.Random(seed).shuffle(clips)
-    measured = [(clip, _seconds(pipeline, clip)) for clip in track(clips, "clips")]
+    measured = [(clip, judged.seconds(pipeline, clip.request)) for clip in track(clips, "clips")]
     seen = [Measurement(clip.work, seconds) for clip, seconds in measured if clip.seen]
     unseen = [Measurement(clip.work, seconds) for clip, seconds in measured if not clip.seen]
     law = fit(seen, load_priors()[MODEL, "cpu"])
@@ -76,12 +76,6 @@ def run(seed: int) -> dict[str, Any]:
 def _clip(combination: tuple[tuple[int, int], int, int], seen: bool) -> Clip:
     (width, height), frames, steps = combination
     return Clip(GenerationRequest(PROMPT, width=width, height=height, frames=frames, steps=steps), seen)
-
-
-def _seconds(pipeline: AiprodPipeline, clip: Clip) -> float:
-    started = time.perf_counter()
-    pipeline(clip.request)
-    return time.perf_counter() - started
 
 
 def _errors(law: Law, clips: list[Measurement]) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import track
 
-from benchmarks.result import figure
+from benchmarks.result import share
 from edgecore_aiprod.evaluation.attributes import ATTRIBUTES, summary
 from edgecore_aiprod.evaluation.trials import prompts, rendered_trials
 
@@ -24,15 +24,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(seed: int, clips: int = 2000) -> dict[str, Any]:
     asked = list(prompts(clips, seed))
     common = summary(list(track(rendered_trials(asked), "17×64×64", clips)))
-    figures = [_share(f"{name} right", common[name], clips) for name in (*ATTRIBUTES, "all")]
+    figures = [share(f"{name} right", common[name], clips, least=LEAST) for name in (*ATTRIBUTES, "all")]
     figures[-1]["name"] = "all three right"
     for frames, side in OTHER_SIZES:
         some = asked[: max(1, clips // 5)]
         trials = list(track(rendered_trials(some, side, frames), f"{frames}×{side}×{side}", len(some)))
-        figures.append(_share(f"all three right, {frames}×{side}×{side}", summary(trials)["all"], len(some)))
+        title = f"all three right, {frames}×{side}×{side}"
+        figures.append(share(title, summary(trials)["all"], len(some), least=LEAST))
     notes = ["17 frames of 64×64 where nothing else is said; the detector is given pixels alone"]
     return {"name": "model-detector", "figures": figures, "notes": notes}
-
-
-def _share(name: str, share: float, clips: int) -> dict[str, Any]:
-    return figure(name, share, "share", target=f"≥ {LEAST}", ok=share >= LEAST, n=clips)

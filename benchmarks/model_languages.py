@@ -11,7 +11,7 @@ from typing import Any
 from rich.progress import track
 
 from benchmarks import checkpoint as judged
-from benchmarks.result import figure
+from benchmarks.result import figure, share
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_aiprod.evaluation import languages
 from edgecore_aiprod.evaluation.attributes import ATTRIBUTES, summary
@@ -42,12 +42,13 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 400, per_locale:
         *judged.shares("English", english, truth, ENGLISH),
         figure("languages", len(found["languages"]), "languages", target=f"≥ {LANGUAGES}",
                ok=len(found["languages"]) >= LANGUAGES, n=len(told)),
-        _share("all three right, mean over languages", found["mean"], MEAN, len(told), truth["all"]),
-        _share(f"all three right, worst language ({found['worst']})", found["worst_share"], WORST,
-               sum(languages.language(locale) == found["worst"] for locale, _, _ in told), truth["all"]),
+        share("all three right, mean over languages", found["mean"], len(told), beside=truth["all"], least=MEAN),
+        share(f"all three right, worst language ({found['worst']})", found["worst_share"],
+              sum(languages.language(locale) == found["worst"] for locale, _, _ in told),
+              beside=truth["all"], least=WORST),
     ]  # fmt: skip
     figures += [
-        _share(f"{name} right, all languages", every[name], None, len(told), truth[name]) for name in ATTRIBUTES
+        share(f"{name} right, all languages", every[name], len(told), beside=truth[name]) for name in ATTRIBUTES
     ]
     lowest = sorted(found["languages"].items(), key=lambda pair: pair[1])[:_LOWEST]
     low, high = found["worst_interval"]
@@ -55,16 +56,10 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 400, per_locale:
         "beside: the detector on the rendered scenes of the English captions",
         f"English, all three: {judged.at_95(english['all'], clips)}",
         f"worst language: {low:.3f} to {high:.3f} at 95 %, and the lowest of many shares is low by chance too",
-        "lowest: " + ", ".join(f"{name} {share:.2f}" for name, share in lowest),
+        "lowest: " + ", ".join(f"{name} {right:.2f}" for name, right in lowest),
     ]
     return {"name": "model-languages", "figures": figures, "notes": notes}
 
 
 def _trials(pipeline: AiprodPipeline, asked: list[tuple[str, Scene]], seed: int, name: str) -> list[Trial]:
     return list(track(batched_trials(pipeline, asked, seed, GenerationRequest("")), name, len(asked)))
-
-
-def _share(name: str, share: float, least: float | None, clips: int, truth: float) -> dict[str, Any]:
-    target = "stated" if least is None else f"≥ {least:.2f}"
-    ok = least is None or share >= least
-    return figure(name, share, "share", target=target, ok=ok, n=clips, baseline=truth, ratio=share / truth)

@@ -14,7 +14,7 @@ from typing import Any
 from rich.progress import track
 
 from benchmarks import checkpoint as judged
-from benchmarks.result import figure
+from benchmarks.result import figure, share
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 from edgecore_aiprod.adapter import save_adapter
 from edgecore_aiprod.captions import english_caption
@@ -57,10 +57,8 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 200, steps: int 
     found = {name: summary(trials) for name, trials in (("before", before), ("after", after), ("new", new))}
     lost = 100 * (found["before"]["all"] - found["after"]["all"])
     figures = [
-        figure(f"{NEW}: all three right", found["new"]["all"], "share", target=f"≥ {NEW_SEEN:.2f}",
-               ok=found["new"]["all"] >= NEW_SEEN, n=clips),
-        *[figure(f"{NEW}: {name} right", found["new"][name], "share", target="stated", ok=True, n=clips)
-          for name in ATTRIBUTES],
+        share(f"{NEW}: all three right", found["new"]["all"], clips, least=NEW_SEEN),
+        *[share(f"{NEW}: {name} right", found["new"][name], clips) for name in ATTRIBUTES],
         figure("lost by the old objects", lost, "points", target=f"≤ {POINTS_LOST:g}",
                ok=lost <= POINTS_LOST, n=clips),
         *judged.shares("old objects", found["after"], found["before"]),

@@ -5,7 +5,6 @@ A checkpoint without an upsampler makes 128×128 directly, and the notes say so.
 """
 
 import argparse
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from rich.progress import track
 
 from benchmarks import checkpoint as judged
 from benchmarks.result import conditions, figure
-from edgecore_aiprod import AiprodPipeline, GenerationRequest
+from edgecore_aiprod import GenerationRequest
 
 SECONDS = 5.0
 PROMPT = "a red circle moving right"
@@ -40,7 +39,7 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 12) -> dict[str,
     seconds: dict[str, list[float]] = {name: [] for name in requests}
     for index in track(range(clips), "clips"):
         for name, request in requests.items():
-            seconds[name].append(_seconds(pipeline, replace(request, seed=seed + index)))
+            seconds[name].append(judged.seconds(pipeline, replace(request, seed=seed + index)))
     median = {name: float(np.median(spent)) for name, spent in seconds.items()}
     figures = [
         _figure("17 frames, 64×64 → 128×128, median", median["large"], clips, median["small"], SECONDS),
@@ -57,12 +56,6 @@ def run(seed: int, checkpoint: Path | None = None, clips: int = 12) -> dict[str,
     if not two_stages:
         notes.append("this checkpoint has no upsampler: 128×128 is made directly")
     return {"name": "model-speed", "figures": figures, "notes": notes}
-
-
-def _seconds(pipeline: AiprodPipeline, request: GenerationRequest) -> float:
-    started = time.perf_counter()
-    pipeline(request)
-    return time.perf_counter() - started
 
 
 def _figure(name: str, value: float, clips: int, beside: float, most: float | None = None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ nothing beside. What it says is why `EDGECORE_ENGINE_THREADS` is 1 unless somebo
 
 import argparse
 import multiprocessing
-import time
 from dataclasses import replace
 from threading import Barrier
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from rich.progress import track
 
+from benchmarks import checkpoint as judged
 from benchmarks.result import conditions, figure
 from edgecore_aiprod import AiprodPipeline, GenerationRequest
 
@@ -60,9 +60,4 @@ def _make(request: GenerationRequest, threads: int, clips: int, seed: int, toget
     pipeline = AiprodPipeline.from_pretrained()
     pipeline(request)  # the first one pays for what is only then loaded
     together.wait(_PATIENCE)
-    seconds = []
-    for index in range(clips):
-        started = time.perf_counter()
-        pipeline(replace(request, seed=seed + index))
-        seconds.append(time.perf_counter() - started)
-    return seconds
+    return [judged.seconds(pipeline, replace(request, seed=seed + index)) for index in range(clips)]

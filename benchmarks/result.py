@@ -34,6 +34,22 @@ def figure(
     }
 
 
+def share(
+    name: str, value: float, n: int, *, beside: float | None = None, least: float | None = None
+) -> dict[str, Any]:
+    """The figure of a share of `n`, which is asked to be `least`."""
+    return figure(
+        name,
+        value,
+        "share",
+        target="stated" if least is None else f"≥ {least:.2f}",
+        ok=least is None or value >= least,
+        n=n,
+        baseline=beside,
+        ratio=value / beside if beside else None,
+    )
+
+
 def conditions() -> str:
     """What else decides how long a pass takes: other work on the machine, and how threads wait for each other."""
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
