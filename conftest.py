@@ -9,13 +9,8 @@ import structlog
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # As it comes, structlog writes every frame's variables below an error: seconds each, on the loop under test.
-structlog.configure(
-    processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
-    ]
-)
+plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 
 pytest_plugins = ["edgecore_runtime.testing"]
 
