@@ -144,7 +144,7 @@ def test_every_order_of_a_history_ends_the_same(url: str, runner: asyncio.Runner
         for delivered in (False, True)
     }
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck))
     @given(
         order=st.permutations(range(5)),
         again=st.lists(st.integers(0, 4), max_size=6),
@@ -265,7 +265,5 @@ def test_money_adds_up_whatever_happens(url: str, kit: SimpleNamespace) -> None:
 
     run_state_machine_as_test(
         Money,
-        settings=settings(
-            max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=8, stateful_step_count=15, suppress_health_check=list(HealthCheck)),
     )

@@ -2,7 +2,7 @@
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecore_contracts.states import Reason
@@ -98,7 +98,6 @@ def test_a_repeated_report_counts_once() -> None:
     assert provider.breaker.recent == (1, 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([GOOD, BAD, Reason.INVALID_SPEC, "pass time"]), max_size=60))
 def test_it_never_locks_itself_up(events: list[Reason | str]) -> None:
     provider = Provider()

@@ -116,7 +116,7 @@ FAILURES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), job_terms=terms)
 def test_every_job_ends_or_waits_for_a_stated_reason(data: Any, job_terms: Terms) -> None:
     """Whatever the fleet does: no provider without leave, none after an unclear one, and an end."""
