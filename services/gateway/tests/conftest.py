@@ -1,7 +1,10 @@
 """A running gateway on parts of its own: its consumer must not meet the events of other services' tests."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterable
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +16,7 @@ import grpc
 import httpx
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from edgecore.common.v1 import common_pb2
 from edgecore.jobs.v1 import events_pb2
@@ -31,6 +34,7 @@ from edgecore_gateway.domain.api_keys import new_key
 from edgecore_gateway.domain.principal import ALL_SCOPES, Role, Scope
 from edgecore_gateway.settings import Settings
 from edgecore_runtime import kafka_clients, telemetry
+from edgecore_runtime.clock import Clock
 from edgecore_runtime.database import Database
 from edgecore_runtime.embedded.parts import EmbeddedParts
 from edgecore_runtime.embedded.ports import free_ports
@@ -38,7 +42,7 @@ from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.service import RunningService, Service
-from edgecore_runtime.testing import own_parts
+from edgecore_runtime.testing import eventually, own_parts
 
 _numbers = itertools.count(1)
 
@@ -107,12 +111,13 @@ class Scheduler(scheduler_pb2_grpc.SchedulerServiceServicer):
     """What answers GetProgress in place of the scheduler, over a real connection."""
 
     known: dict[str, scheduler_pb2.GetProgressResponse] = field(default_factory=dict)
-    calls: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    """By job."""
 
     async def GetProgress(
         self, request: scheduler_pb2.GetProgressRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> scheduler_pb2.GetProgressResponse:
-        self.calls += 1
+        self.calls[request.job_id] += 1
         if request.job_id not in self.known:
             raise NotFound("no such job")
         return self.known[request.job_id]
@@ -150,16 +155,20 @@ class House:
             await users.add(session, user_id, name="A test", role=role)
             await add_key(session, user_id, "A test", key, scopes)
         headers = {"Authorization": f"Bearer {key.text}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as client:
             yield client
 
     async def commands(self, job_id: str) -> list[Event]:
         """Every command about the job that the broker has now."""
         found = []
-        async with kafka_clients.opened(kafka_clients.reader(self.settings.kafka_bootstrap)) as reader:
-            reader.subscribe([JOB_COMMANDS])
-            while batches := await reader.getmany(timeout_ms=1500):
-                for records in batches.values():
+        bootstrap = self.settings.kafka_bootstrap
+        async with asyncio.timeout(60), kafka_clients.opened(kafka_clients.reader(bootstrap)) as reader:
+            partitions = [TopicPartition(JOB_COMMANDS, one) for one in reader.partitions_for_topic(JOB_COMMANDS)]
+            reader.assign(partitions)
+            ends = await reader.end_offsets(partitions)
+            await reader.seek_to_beginning(*partitions)
+            while any([await reader.position(one) < ends[one] for one in partitions]):
+                for records in (await reader.getmany(timeout_ms=1500)).values():
                     found += [cloudevents.decode(one.key, one.value, one.headers) for one in records]
         return [event for event in found if event.key == job_id]
 
@@ -183,8 +192,22 @@ def url_of(service: Service) -> str:
 parts = own_parts("gateway-parts")
 
 
+@pytest.fixture(scope="session")
+def preview_address() -> Iterator[str]:
+    """Where tests of previews put a stand-in; for the others that service is away.
+
+    The port is held, so that no other process is given it: who connects is refused, a server may listen.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", free_ports(1)[0]))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def house(
+    parts: EmbeddedParts, preview_address: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
     folder = tmp_path_factory.mktemp("gateway")
     telemetry.configure("gateway", otlp_endpoint="", trace_file="")
     scheduler = Scheduler()
@@ -195,11 +218,7 @@ async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) 
         lambda grpc_server: scheduler_pb2_grpc.add_SchedulerServiceServicer_to_server(scheduler, grpc_server),
     )
     await server.start()
-    # Where tests of previews put a stand-in; for the others that service is away.
-    addresses = {
-        "scheduler_address": f"127.0.0.1:{server.port}",
-        "preview_address": f"127.0.0.1:{free_ports(1)[0]}",
-    }
+    addresses = {"scheduler_address": f"127.0.0.1:{server.port}", "preview_address": preview_address}
     settings = settings_for(parts, folder, key_cache=0, **addresses)
     await schema.migrate(settings)
     service = build(settings)
@@ -209,10 +228,24 @@ async def house(parts: EmbeddedParts, tmp_path_factory: pytest.TempPathFactory) 
             RunningService(service),
             kafka_clients.opened(kafka_clients.producer(settings.kafka_bootstrap)) as producer,
         ):
-            yield House(url_of(service), settings, database, producer, scheduler, folder / "artifacts")
+            house = House(url_of(service), settings, database, producer, scheduler, folder / "artifacts")
+            await _heard(house)
+            yield house
     finally:
         await database.stop()
         await server.stop()
+
+
+async def _heard(house: House) -> None:
+    """Wait until the gateway's consumer has its partitions: a group's first members take ten seconds to gather."""
+
+    async def queued() -> bool:
+        return bool((await client.get(f"/api/v1/status/{job_id}")).json()["state"] == "QUEUED")
+
+    async with house.new_caller() as client:
+        job_id = await new_job(client)
+        await house.tell(changed(job_id, 1))
+        await eventually(queued, 60)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -244,10 +277,10 @@ def kit(parts: EmbeddedParts) -> SimpleNamespace:
         return settings_for(parts, folder, **values | files | others)
 
     @asynccontextmanager
-    async def alone(settings: Settings) -> AsyncIterator[str]:
+    async def alone(settings: Settings, clock: Clock | None = None) -> AsyncIterator[str]:
         """The URL of a gateway with these settings."""
         await schema.migrate(settings)
-        service = build(settings)
+        service = build(settings, clock)
         async with RunningService(service):
             yield url_of(service)
 

@@ -162,7 +162,7 @@ async def test_an_unusable_idempotency_key(client: httpx.AsyncClient, key: str) 
 async def test_prefer_wait_answers_when_it_is_over(
     house: Any, client: httpx.AsyncClient, kit: SimpleNamespace
 ) -> None:
-    asked = asyncio.create_task(client.post(URL, json=PROMPT, headers={"Prefer": "respond-async, wait=15"}))
+    asked = asyncio.create_task(client.post(URL, json=PROMPT, headers={"Prefer": "respond-async, wait=25"}))
 
     async def accepted() -> Any:
         return (await client.get("/api/v1/jobs")).json()["data"]
@@ -171,7 +171,7 @@ async def test_prefer_wait_answers_when_it_is_over(
     await house.tell(*(kit.changed(job["id"], version) for version in range(1, 6)))
     answer = await asked
     assert (answer.status_code, answer.json()["state"]) == (200, "DELIVERED")
-    assert answer.headers["preference-applied"] == "wait=15"
+    assert answer.headers["preference-applied"] == "wait=25"
 
 
 async def test_prefer_wait_ends_with_what_is_known(client: httpx.AsyncClient) -> None:

@@ -21,7 +21,7 @@ from edgecore_gateway.bootstrap import build
 from edgecore_gateway.domain.access_tokens import Claims
 from edgecore_gateway.domain.api_keys import new_key, parse_key
 from edgecore_gateway.domain.principal import Role, Scope
-from edgecore_runtime.clock import FakeClock
+from edgecore_runtime.clock import FakeClock, SystemClock
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.testing import eventually
 
@@ -276,7 +276,8 @@ async def test_lists_come_in_pages(admin: httpx.AsyncClient) -> None:
 
 
 async def test_signing_keys_rotate_with_overlap_and_every_replica_learns_of_them(house: Any) -> None:
-    clock, slow = FakeClock(), FakeClock()
+    now = SystemClock().now()
+    clock, slow = FakeClock(now), FakeClock(now)
     one = SigningKeys(house.database, clock, timedelta(days=30), 900)
     other = SigningKeys(house.database, slow, timedelta(days=30), 900)
     claims = Claims("user_1", "ses_1")
@@ -298,7 +299,8 @@ async def test_signing_keys_rotate_with_overlap_and_every_replica_learns_of_them
 async def test_a_users_rate(parts: Any, kit: SimpleNamespace, tmp_path: Path) -> None:
     limits = {"submits_per_minute": 2, "requests_per_minute": 3, "redis_url": parts.redis_url}
     settings = kit.settings_alone(tmp_path, **limits)
-    async with kit.alone(settings) as url, bearer(url, (tmp_path / "key").read_text().strip()) as one:
+    still = FakeClock(SystemClock().now())  # no window ends in mid-test
+    async with kit.alone(settings, still) as url, bearer(url, (tmp_path / "key").read_text().strip()) as one:
         answers = [await one.post("/api/v1/generate", json=PROMPT) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [202, 202, 429]
         assert answers[0].headers["ratelimit-policy"] == '"submits";q=2;w=60'

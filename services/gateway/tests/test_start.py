@@ -3,7 +3,6 @@
 None of these gateways reaches the broker: they would share the consumer group with the one of the other tests.
 """
 
-import socket
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from edgecore_gateway.settings import Settings
 from edgecore_runtime.clock import SystemClock
 from edgecore_runtime.database import Database
 from edgecore_runtime.embedded.parts import EmbeddedParts
+from edgecore_runtime.embedded.ports import free_ports
 from edgecore_runtime.health import Health
 from edgecore_runtime.outbox import Outbox
 from edgecore_runtime.relay import Relay
@@ -32,15 +32,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 PROMPT = {"prompt": "a red circle moving right"}
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def alone(kit: SimpleNamespace, parts: EmbeddedParts, folder: Path, **others: Any) -> Settings:
     """Settings without a broker."""
-    settings: Settings = kit.settings_for(parts, folder, kafka_bootstrap=f"127.0.0.1:{closed_port()}", **others)
+    settings: Settings = kit.settings_for(parts, folder, kafka_bootstrap=f"127.0.0.1:{free_ports(1)[0]}", **others)
     return settings
 
 
@@ -51,7 +45,7 @@ async def test_a_job_is_accepted_while_kafka_and_scheduler_are_away(
         kit,
         parts,
         tmp_path,
-        scheduler_address=f"127.0.0.1:{closed_port()}",
+        scheduler_address=f"127.0.0.1:{free_ports(1)[0]}",
         dev_key_file=str(tmp_path / "secrets" / "dev.key"),
     )
     await schema.migrate(settings)
@@ -97,7 +91,7 @@ async def test_the_development_key_stays_and_a_lost_one_is_replaced(
 async def test_without_a_database_requests_are_told_to_come_again(
     parts: EmbeddedParts, kit: SimpleNamespace, tmp_path: Path
 ) -> None:
-    away = f"postgresql+asyncpg://nobody@127.0.0.1:{closed_port()}/nothing"
+    away = f"postgresql+asyncpg://nobody@127.0.0.1:{free_ports(1)[0]}/nothing"
     service = build(alone(kit, parts, tmp_path, database_url=away))
     key = new_key().text
     async with (

@@ -77,3 +77,8 @@ async def test_health_and_metrics(client: httpx.AsyncClient) -> None:
     assert 'method="OTHER"' in metrics
     assert "TRACE" not in metrics
     assert "edgecore_http_request_seconds_bucket" in metrics
+
+
+async def test_a_gateway_without_analytics(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/analytics/usage")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")

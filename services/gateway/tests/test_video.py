@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from edgecore.common.v1 import common_pb2
 from edgecore_runtime.objects import ObjectStore
+from edgecore_runtime.testing import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -160,7 +161,7 @@ async def test_formats_travel_with_the_command(
     house: Any, client: httpx.AsyncClient, kit: SimpleNamespace
 ) -> None:
     job_id = await kit.new_job(client, formats=["prores", "mp4"])
-    [command] = await house.commands(job_id)
+    [command] = await eventually(lambda: house.commands(job_id))
     assert list(command.message.spec.formats) == ["prores", "mp4"]
     status = (await client.get(f"/api/v1/status/{job_id}")).json()
     assert (status["renditions"], status["thumbnail_url"]) == ([], None)

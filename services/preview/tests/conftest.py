@@ -122,7 +122,8 @@ def grpc_port(service: Service) -> int:
 @asynccontextmanager
 async def running(redis_url: str, **others: Any) -> AsyncIterator[Preview]:
     """A preview service of its own."""
-    values = {"redis_url": redis_url, "grpc_port": 0, "http_port": 0} | others
+    # A busy machine may take seconds to write; the tests of a Redis that hangs set their own.
+    values = {"redis_url": redis_url, "grpc_port": 0, "http_port": 0, "write_timeout": 20.0} | others
     service = build(Settings(**values))
     async with RunningService(service), grpc_client.channel(f"127.0.0.1:{grpc_port(service)}") as channel:
         preview = Preview(service, channel)

@@ -70,7 +70,7 @@ async def test_who_comes_back_continues_after_the_last_number(
 
 async def test_only_so_many_frames_are_kept(embedded: EmbeddedParts, kit: SimpleNamespace, job_id: str) -> None:
     async with kit.running(embedded.redis_url, kept_frames=8) as preview:
-        await preview.publish(*(kit.made(job_id, count) for count in range(1, 101)))
+        assert await preview.publish(*(kit.made(job_id, count) for count in range(1, 101))) == (100, 0)
         viewer = preview.view(job_id)
         await eventually(lambda: len(viewer.seen) == 8)
         assert viewer.counts == [(1, count) for count in range(93, 101)]
@@ -139,6 +139,7 @@ async def test_a_slow_viewer_gets_the_latest_and_holds_nobody_up(
 ) -> None:
     slow, fast = preview.view(job_id), preview.view(job_id)
     await watched(preview, slow, kit.made(job_id, 1))
+    await eventually(lambda: fast.seen)
     slow.reading.clear()
     # A gRPC call holds some frames back on its way; these are more than that.
     for count in range(2, 102):

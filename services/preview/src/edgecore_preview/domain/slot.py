@@ -25,9 +25,9 @@ class Slot:
         self._frame = frame
         self._changed.set()
 
-    def forget_skipped(self) -> None:
-        """What was left out until now is delivered another way."""
-        self._skipped = 0
+    def clear(self) -> None:
+        """What was put until now is delivered another way."""
+        self._frame, self._skipped = None, 0
 
     def close(self) -> None:
         self._closed = True

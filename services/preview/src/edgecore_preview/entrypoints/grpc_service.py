@@ -62,7 +62,7 @@ class PreviewService(preview_pb2_grpc.PreviewServiceServicer):
             seen = after
             await channel.placed.wait()
             while True:
-                slot.forget_skipped()  # what it left out until now is in Redis
+                slot.clear()  # what it was given until now is in Redis
                 kept = await self._kept(job_id, seen)
                 if not kept:
                     break
