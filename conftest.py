@@ -6,6 +6,14 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from edgecore_runtime.embedded import ports
+
+# Each worker has ports of its own to choose from.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    each = (ports.LAST + 1 - ports.FIRST) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    first = ports.FIRST + int(worker.removeprefix("gw")) * each
+    os.environ[ports.RANGE] = f"{first}-{first + each - 1}"
+
 # Before anything imports torch: idle OpenMP threads that spin keep the cores from the processes under test.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

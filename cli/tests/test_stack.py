@@ -15,19 +15,11 @@ import pytest
 from edgecore_cli.layout import SERVICES
 from edgecore_cli.record import Record
 from edgecore_runtime.embedded.parts import EmbeddedParts
-from edgecore_runtime.testing import eventually
+from edgecore_runtime.testing import eventually, is_gone
 
 PARTS = ["postgres", "broker", "redis", *SERVICES]
 
 RunUp = Callable[..., Any]
-
-
-def is_gone(process: psutil.Process) -> bool:
-    """A zombie counts as gone: whether it is reaped is up to the machine's first process."""
-    try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def addresses(record: Record) -> list[str]:

@@ -204,8 +204,12 @@ async def test_every_query_has_an_answer(
             # A counter's rate needs it to grow between two scrapes.
             await feed(house, producer)
         await eventually(lambda: house.values("edgecore_analytics_fallbacks_total > 1"), START_SECONDS)
-        total = (await house.usage())["total"]
-        assert (total["jobs"], total["delivered"], total["fallbacks"], total["cost"]) == (2, 2, 2, "0.000120")
+
+        async def counted() -> bool:
+            total = (await house.usage())["total"]
+            return [total[name] for name in ("jobs", "delivered", "fallbacks", "cost")] == [2, 2, 2, "0.000120"]
+
+        await eventually(counted, START_SECONDS)
         queries = observability.panel_queries(WINDOW) + [rule for rule in observability.rules if not rule.is_alert]
         # An alert that does not fire has no result; the series that it looks at have.
         alerts = [rule for rule in observability.rules if rule.is_alert]
@@ -233,8 +237,8 @@ async def test_every_query_has_an_answer(
             return all(rule["health"] == "ok" for rule in loaded)
 
         await eventually(all_evaluated, ANSWER_SECONDS)
-        assert await house.values("edgecore:job_latency_seconds:p95_5m")
-        assert await house.values('ALERTS{alertname="EventsParked"}')
+        for recorded in ("edgecore:job_latency_seconds:p95_5m", 'ALERTS{alertname="EventsParked"}'):
+            await eventually(lambda series=recorded: house.values(series), ANSWER_SECONDS)
 
 
 def _numbers(values: list[float]) -> bool:

@@ -93,15 +93,16 @@ class Storm:
     def settle(self) -> None:
         """Wait until every accepted job has ended."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        with Client(self.stack.url, self.stack.api_key) as client:
-            # Also those whose answer was lost with the gateway: they were accepted all the same.
-            self.accepted += [job.id for job in client.all_jobs()]
-        waiting = list(dict.fromkeys(self.accepted))
-        while waiting:
+        waiting: list[str] | None = None
+        while waiting is None or waiting:
             if time.monotonic() > deadline:
-                raise AssertionError(f"{len(waiting)} jobs never ended: {waiting[:5]}")
+                raise AssertionError(f"these jobs never ended: {waiting}")
             try:
                 with Client(self.stack.url, self.stack.api_key, timeout_s=10.0) as client:
+                    if waiting is None:
+                        # Also those whose answer was lost with the gateway: they were accepted all the same.
+                        self.accepted += [job.id for job in client.all_jobs()]
+                        waiting = list(dict.fromkeys(self.accepted))
                     waiting = [job for job in waiting if not client.status(job).ended]
             except EdgecoreError as error:
                 self.say(f"  not answered: {error}")

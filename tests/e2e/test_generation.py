@@ -14,6 +14,7 @@ from edgecore_sdk import Client
 from edgecore_sdk.errors import Invalid, JobFailed, NotFound
 
 from .conftest import Command
+from .waiting import soon
 
 SECONDS = 90.0
 QUICK = {"frames": 5, "steps": 2}
@@ -35,7 +36,7 @@ def test_the_command_makes_a_video_that_shows_the_prompt(edgecore: Command, tmp_
 
 
 def test_a_job_tells_its_progress_and_its_history(client: Client) -> None:
-    job = client.generate("a blue square moving up", steps=20, seed=3)
+    job = client.generate("a blue square moving up", frames=33, steps=40, seed=3)
     assert (job.state, job.progress) == ("INIT", 0.0)
     seen = []
     done = client.wait(job.id, SECONDS, on_progress=seen.append)
@@ -96,6 +97,7 @@ def test_cancel_stops_the_model_and_frees_the_node(client: Client) -> None:
 
 def test_a_waiting_job_is_cancelled_before_it_starts(client: Client) -> None:
     first = client.generate("a black circle moving right", frames=33, width=128, height=128, steps=50)
+    soon(lambda: client.status(first.id).state in ("ALLOCATED", "GENERATING"))
     second = client.generate("a black square moving right", **QUICK)
     client.cancel(second.id)
     client.cancel(first.id)

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import httpx
 
 from edgecore_cli.process import StackProcess
 from edgecore_sdk import Client
+
+from .waiting import soon
 
 SECONDS = 60.0
 SERVICES = ("gateway", "scheduler", "inference")
@@ -22,33 +23,31 @@ def lines(path: Path) -> list[dict[str, Any]]:
     ]
 
 
+def trace_of(folder: Path, job_id: str) -> list[dict[str, Any]]:
+    """Every span, of any service, of the trace in which the job was attempted."""
+    spans = [span | {"service": file.stem} for file in folder.glob("*.jsonl") for span in lines(file)]
+    attempts = [span for span in spans if span["attributes"].get("job_id") == job_id]
+    traces = {span["context"]["trace_id"] for span in attempts if span["service"] == "inference"}
+    return [span for span in spans if span["context"]["trace_id"] in traces]
+
+
 def test_one_trace_joins_http_kafka_grpc_and_the_engine(local_stack: StackProcess) -> None:
     with Client(local_stack.url, local_stack.api_key) as client:
         job = client.generate("a red circle moving right", frames=5, steps=2)
         client.wait(job.id, SECONDS)
-    deadline = time.monotonic() + SECONDS
-    while True:
-        spans = [
-            span | {"service": service}
-            for service in SERVICES
-            for span in lines(local_stack.directory / "traces" / f"{service}.jsonl")
-        ]
-        # The root: the request that accepted this job.
-        attempts = [span for span in spans if span["attributes"].get("job_id") == job.id]
-        trace = [
-            span
-            for span in spans
-            if attempts and span["context"]["trace_id"] == attempts[0]["context"]["trace_id"]
-        ]
-        if {span["service"] for span in trace} == set(SERVICES):
-            break
-        assert time.monotonic() < deadline, sorted({span["service"] for span in trace})
-        time.sleep(0.1)
-    ids = {span["context"]["span_id"] for span in trace}
-    roots = [span for span in trace if span["parent_id"] not in ids]
-    assert len(roots) == 1, [span["name"] for span in roots]
-    assert roots[0]["service"] == "gateway"
-    assert "/api/v1/generate" in roots[0]["name"]
+
+    def joined() -> list[dict[str, Any]]:
+        """The spans that no other is above, once each service has written its own: the request alone."""
+        trace = trace_of(local_stack.directory / "traces", job.id)
+        ids = {span["context"]["span_id"] for span in trace}
+        roots = [span for span in trace if span["parent_id"] not in ids]
+        everybody = {span["service"] for span in trace} >= set(SERVICES)
+        return trace if everybody and len(roots) == 1 else []
+
+    trace = soon(joined, SECONDS)
+    (root,) = [span for span in trace if span["parent_id"] is None]
+    assert root["service"] == "gateway"
+    assert "/api/v1/generate" in root["name"]
     consumed = [span["name"] for span in trace if span["service"] == "scheduler"]
     assert "consume edgecore.jobs.v1.GenerateVideo" in consumed
 

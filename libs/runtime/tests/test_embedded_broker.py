@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import CommitFailedError
 
 from edgecore_runtime.embedded.broker import Broker
 from edgecore_runtime.embedded.parts import EmbeddedParts
@@ -47,10 +49,13 @@ async def take(bootstrap: str, topic: str, group: str, count: int) -> set[bytes]
     try:
         taken: set[bytes] = set()
         async with asyncio.timeout(DEADLINE_S):
-            while len(taken) < count:
-                taken.add((await consumer.getone()).value)
-        await consumer.commit()
-        return taken
+            while True:
+                while len(taken) < count:
+                    taken.add((await consumer.getone()).value)
+                with suppress(CommitFailedError):  # a busy machine kept it from its heartbeats: once more
+                    await consumer.commit()
+                    return taken
+                taken.clear()
     finally:
         await consumer.stop()
 

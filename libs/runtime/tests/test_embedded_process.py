@@ -12,7 +12,7 @@ import pytest
 
 from edgecore_runtime.embedded.part import Account, PartFailed, until
 from edgecore_runtime.embedded.process import PARENT_PIPE, Child
-from edgecore_runtime.testing import eventually
+from edgecore_runtime.testing import eventually, is_gone
 
 SLEEPER = "import sys, time; print('ready', flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
@@ -88,7 +88,7 @@ async def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path, code: str)
     (tmp_path / "program.py").write_text(Path(__file__).read_text())
     source = PARENT.format(tests=str(tmp_path), code=code, log=str(tmp_path / "child.log"))
     child = start_and_kill(source)
-    await eventually(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    await eventually(lambda: is_gone(child))
 
 
 async def test_stop_is_bounded_for_a_child_that_does_not_listen(tmp_path: Path) -> None:
@@ -99,15 +99,14 @@ async def test_stop_is_bounded_for_a_child_that_does_not_listen(tmp_path: Path) 
 
 
 async def test_a_killed_child_takes_its_group_along(tmp_path: Path) -> None:
-    spawning = (
-        f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', {SLEEPER!r}]).pid, flush=True)"
-    )
+    starting = f"subprocess.Popen([sys.executable, '-c', {SLEEPER!r}], stdout=subprocess.DEVNULL)"
+    spawning = f"import subprocess, sys; print({starting}.pid, flush=True)"
     child = program(tmp_path, f"{spawning}; {SLEEPER}")
     await child.ready(20)
     grandchild = psutil.Process(int(child.last_lines().split()[0]))
     os.kill(child.pid, signal.SIGKILL)
     await child.exited()
-    await eventually(lambda: not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE)
+    await eventually(lambda: is_gone(grandchild))
 
 
 async def test_a_death_before_ready_comes_with_the_last_lines(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -47,6 +48,14 @@ embedded = own_parts("embedded")
 def database_url(embedded: EmbeddedParts) -> str:
     """The asyncpg URL of an empty database of this test alone."""
     return embedded.database_url(f"test_{os.getpid()}_{next(_numbers)}")
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """A zombie counts as gone: whether it is reaped is up to the machine's first process."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def schema_drift(database: Database, tables: MetaData) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from contextlib import ExitStack
@@ -9,7 +10,11 @@ from contextlib import ExitStack
 # Below the range from which Linux (32768-60999) and macOS (49152-65535) draw the local port of outgoing
 # connections. Otherwise a client that keeps dialling a broker which is just being restarted can be given the
 # broker's own port, connect to itself, and keep the broker from coming back.
-FIRST, LAST = 20_000, 32_000
+FIRST, LAST = 20_000, 31_999
+RANGE = "EDGECORE_PORTS"
+"""The environment's `first-last`, for those who start many processes beside one another: a port that was found
+is free for all until it is bound.
+"""
 ATTEMPTS = 200
 
 
@@ -28,8 +33,9 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """`count` different ports, each free a moment ago. Raises OSError when there are none to be had."""
     found: list[int] = []
+    first, last = (int(one) for one in os.environ.get(RANGE, f"{FIRST}-{LAST}").split("-"))
     with ExitStack() as held:
-        for port in random.sample(range(FIRST, LAST), ATTEMPTS + count):
+        for port in random.sample(range(first, last + 1), ATTEMPTS + count):
             if len(found) == count:
                 break
             candidate = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
@@ -39,5 +45,5 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
                 continue
             found.append(port)
     if len(found) < count:
-        raise OSError(f"found only {len(found)} of {count} free ports between {FIRST} and {LAST}")
+        raise OSError(f"found only {len(found)} of {count} free ports between {first} and {last}")
     return found
