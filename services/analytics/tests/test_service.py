@@ -187,7 +187,7 @@ async def test_metrics(house: Any, kit: SimpleNamespace, start: datetime) -> Non
         grown = all(now.get(name, 0.0) >= value for name, value in at_least.items())
         return grown and {name: now.get(name) for name in exact} == exact
 
-    await eventually(told, 20)
+    await eventually(told)
     assert "secret" not in str(await metrics_of(house))
 
 

@@ -63,10 +63,10 @@ class House:
         async with opened(producer(self.settings.kafka_bootstrap)) as kafka:
             await kafka.send_and_wait(topic, key=b"x", value=b"\xff\xff", headers=[("ce_id", b"1")])
 
-    async def snapshot(self, at: datetime, pool: str = "local", **fields: Any) -> None:
+    async def snapshot(self, at: datetime, pool: str = "local", key: str = "", **fields: Any) -> None:
         known = {"backend": "aiprod", "nodes_ready": 2, "capacity": 2}
         message = PoolSnapshot(pool=Pool(pool=pool, **(known | fields)), occurred_at=timestamp(at))
-        await self.say(POOL_EVENTS, pool, message)
+        await self.say(POOL_EVENTS, key or pool, message)
 
     async def arrive(
         self, at: datetime, count: int = 1, model: str = "aiprod-nano", event_id: str | None = None

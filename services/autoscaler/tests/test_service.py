@@ -42,7 +42,8 @@ async def test_an_older_snapshot_changes_nothing(house: Any) -> None:
     at = now()
     await house.snapshot(at, pool="order", queued=4, queued_seconds=8.0)
     await house.snapshot(at - timedelta(seconds=5), pool="order", queued=9, queued_seconds=90.0)
-    await house.snapshot(at, pool="behind", queued=1, queued_seconds=1.0)
+    # With the same key, so that it comes behind them.
+    await house.snapshot(at, pool="behind", key="order", queued=1, queued_seconds=1.0)
     await eventually(lambda: house.snapshot_of("behind"), 30)
     kept = await house.snapshot_of("order")
     assert (kept.queued, kept.seconds_per_job) == (4, 2.0)

@@ -18,7 +18,6 @@ from edgecore.jobs.v1.commands_pb2 import GenerateVideo, ReservationState
 from edgecore.jobs.v1.events_pb2 import AttemptFinished, AttemptOutcome, JobStateChanged
 from edgecore.scheduler.v1.events_pb2 import PoolSnapshot
 from edgecore.scheduler.v1.scheduler_pb2 import Pool
-from edgecore_contracts import cloudevents
 from edgecore_contracts.cloudevents import Event, timestamp
 from edgecore_contracts.money import usd
 from edgecore_contracts.states import JobState
@@ -34,11 +33,13 @@ from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.kafka_clients import opened
 from edgecore_runtime.service import RunningService, Service
-from edgecore_runtime.testing import SESSION_SECONDS, eventually, own_parts
+from edgecore_runtime.testing import SESSION_SECONDS, eventually, own_parts, published
 
 _numbers = itertools.count(1)
 
-NOW = datetime.now(UTC).replace(microsecond=0)
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def spec(**changes: Any) -> GenerationSpec:
@@ -58,7 +59,7 @@ def attempt(
     outcome: str = "SUCCEEDED",
     seconds: float = 2.0,
     backend: str = "aiprod",
-    when: datetime = NOW,
+    when: datetime | None = None,
     **measured: Any,
 ) -> AttemptFinished:
     message = AttemptFinished(
@@ -68,7 +69,7 @@ def attempt(
         outcome=AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome}"),
         reason=Reason.REASON_COMPLETED,
         backend=backend,
-        occurred_at=timestamp(when),
+        occurred_at=timestamp(when or now()),
     )
     if outcome != "LOST":
         values: dict[str, Any] = {"device": "cpu", "generate_seconds": seconds, "load_seconds": 9.0}
@@ -77,7 +78,7 @@ def attempt(
 
 
 def ended(job_id: str, user: str, state: str = "DELIVERED", size: int = 2 * 10**9) -> JobStateChanged:
-    message = JobStateChanged(job_id=job_id, user_id=user, version=9, attempt=1, occurred_at=timestamp(NOW))
+    message = JobStateChanged(job_id=job_id, user_id=user, version=9, attempt=1, occurred_at=timestamp(now()))
     message.to = JobState(state).to_proto()
     if state == "DELIVERED":
         message.artifact.CopyFrom(Artifact(key="k", size_bytes=size))
@@ -86,7 +87,7 @@ def ended(job_id: str, user: str, state: str = "DELIVERED", size: int = 2 * 10**
 
 def snapshot(backend: str = "aiprod", ready: int = 1, at: float = 0.0, **more: Any) -> PoolSnapshot:
     pool = Pool(pool=f"pool-{backend}", backend=backend, nodes_ready=ready, capacity=ready, **more)
-    return PoolSnapshot(pool=pool, occurred_at=timestamp(NOW + timedelta(seconds=at)))
+    return PoolSnapshot(pool=pool, occurred_at=timestamp(now() + timedelta(seconds=at)))
 
 
 def enveloped(message: Any) -> Event:
@@ -142,12 +143,7 @@ class House:
 
     async def emitted(self, key: str) -> list[Event]:
         """Every cost event with this key that the broker has now."""
-        found = []
-        async with opened(kafka_clients.reader(self.settings.kafka_bootstrap)) as reader:
-            reader.subscribe([COST_EVENTS])
-            while batches := await reader.getmany(timeout_ms=1500):
-                for records in batches.values():
-                    found += [cloudevents.decode(one.key, one.value, one.headers) for one in records]
+        found = await published(self.settings.kafka_bootstrap, COST_EVENTS)
         return [event for event in found if event.key == key]
 
 
@@ -206,5 +202,4 @@ def kit() -> SimpleNamespace:
         snapshot=snapshot,
         enveloped=enveloped,
         running=running,
-        NOW=NOW,
     )

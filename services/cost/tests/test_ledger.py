@@ -27,7 +27,9 @@ from edgecore_runtime.database import Database
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.outbox import Inbox, Outbox
 
-PERIOD = period_of(datetime.now(UTC))
+
+def period() -> datetime:
+    return period_of(datetime.now(UTC))
 
 
 class Books:
@@ -68,7 +70,7 @@ class Books:
             )
             total = int((await session.execute(lines)).scalar_one())
             return (
-                await accounts.spent(session, user, PERIOD),
+                await accounts.spent(session, user, period()),
                 total,
                 await reservations.held(session, user),
             )
@@ -218,7 +220,7 @@ def test_money_adds_up_whatever_happens(url: str, kit: SimpleNamespace) -> None:
         @rule(job=jobs, number=st.integers(1, 3), outcome=st.sampled_from(["SUCCEEDED", "FAILED", "CANCELLED"]))
         def attempt(self, job: int, number: int, outcome: str) -> None:
             seconds = float(number)
-            self.say(kit.attempt(self.ids[job], self.user, number, outcome, seconds, when=PERIOD))
+            self.say(kit.attempt(self.ids[job], self.user, number, outcome, seconds, when=period()))
             if outcome != "FAILED":
                 self.lines.setdefault((job, number, "COMPUTE"), round(seconds * 11))
 

@@ -1,6 +1,5 @@
 """A running gateway on parts of its own: its consumer must not meet the events of other services' tests."""
 
-import asyncio
 import itertools
 import socket
 from collections import Counter
@@ -16,12 +15,11 @@ import grpc
 import httpx
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from edgecore.common.v1 import common_pb2
 from edgecore.jobs.v1 import events_pb2
 from edgecore.scheduler.v1 import scheduler_pb2, scheduler_pb2_grpc
-from edgecore_contracts import cloudevents
 from edgecore_contracts.cloudevents import Event
 from edgecore_contracts.errors import NotFound
 from edgecore_contracts.states import JobState, Reason
@@ -42,7 +40,7 @@ from edgecore_runtime.grpc_server import GrpcServer
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.service import RunningService, Service
-from edgecore_runtime.testing import eventually, own_parts
+from edgecore_runtime.testing import eventually, own_parts, published
 
 _numbers = itertools.count(1)
 
@@ -160,16 +158,7 @@ class House:
 
     async def commands(self, job_id: str) -> list[Event]:
         """Every command about the job that the broker has now."""
-        found = []
-        bootstrap = self.settings.kafka_bootstrap
-        async with asyncio.timeout(60), kafka_clients.opened(kafka_clients.reader(bootstrap)) as reader:
-            partitions = [TopicPartition(JOB_COMMANDS, one) for one in reader.partitions_for_topic(JOB_COMMANDS)]
-            reader.assign(partitions)
-            ends = await reader.end_offsets(partitions)
-            await reader.seek_to_beginning(*partitions)
-            while any([await reader.position(one) < ends[one] for one in partitions]):
-                for records in (await reader.getmany(timeout_ms=1500)).values():
-                    found += [cloudevents.decode(one.key, one.value, one.headers) for one in records]
+        found = await published(self.settings.kafka_bootstrap, JOB_COMMANDS)
         return [event for event in found if event.key == job_id]
 
 

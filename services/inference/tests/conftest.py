@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from edgecore_inference.bootstrap import build
 from edgecore_inference.settings import Settings
+from edgecore_runtime.clock import Clock
 from edgecore_runtime.http import HttpServer
 from edgecore_runtime.service import RunningService, Service
 from edgecore_runtime.testing import eventually
@@ -20,7 +22,8 @@ from edgecore_runtime.testing import eventually
 from .fake_scheduler import FakeScheduler
 
 PROGRAM = str(Path(__file__).with_name("agent_program.py"))
-EXIT_SECONDS = 20
+EXIT_SECONDS = 90
+"""For a process that starts, too: it may have to import torch on a busy machine."""
 STANDIN = (sys.executable, str(Path(__file__).with_name("standin_engine.py")))
 
 
@@ -49,6 +52,15 @@ class Node:
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._running.__aexit__(None, None, None))
         return self._leaving
+
+    async def ready(self) -> None:
+        """Once it says so; to be registered is a moment earlier."""
+        async with httpx.AsyncClient(base_url=self.url) as client:
+
+            async def said() -> bool:
+                return (await client.get("/health/ready")).status_code == 200
+
+            await eventually(said)
 
     def engine_pid(self, program: str = "standin_engine") -> int | None:
         """None while there is none."""
@@ -79,8 +91,8 @@ def settings(tmp_path: Path, scheduler: FakeScheduler) -> Settings:
         scheduler_address=f"127.0.0.1:{scheduler.port}",
         node_id="node-1",
         scratch_directory=str(tmp_path / "scratch"),
-        engine_grace_seconds=0.3,
-        drain_seconds=5.0,
+        engine_grace_seconds=10.0,
+        drain_seconds=10.0,
     )
 
 
@@ -93,8 +105,8 @@ async def start_node(settings: Settings, scheduler: FakeScheduler, tmp_path: Pat
     """Start the node with some settings changed; it is stopped after the test."""
     async with AsyncExitStack() as stack:
 
-        async def start(engine: Sequence[str] = STANDIN, **changes: object) -> Node:
-            service = build(settings.model_copy(update=changes), engine=engine)
+        async def start(engine: Sequence[str] = STANDIN, clock: Clock | None = None, **changes: object) -> Node:
+            service = build(settings.model_copy(update=changes), clock, engine)
             node = Node(service, tmp_path)
             await node.start()
             stack.push_async_callback(node.leave)
@@ -122,11 +134,6 @@ def running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-PROGRAM = str(Path(__file__).with_name("agent_program.py"))
-EXIT_SECONDS = 20
-StartAgent = Callable[..., Awaitable[Process]]
 
 
 @pytest.fixture

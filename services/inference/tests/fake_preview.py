@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgecore.preview.v1.preview_pb2 import Frame, PublishRequest, PublishResponse
 from edgecore.preview.v1.preview_pb2_grpc import PreviewServiceServicer, add_PreviewServiceServicer_to_server
+from edgecore_runtime.embedded.ports import free_ports
 
 
 class FakePreview(PreviewServiceServicer):
@@ -22,14 +23,14 @@ class FakePreview(PreviewServiceServicer):
         self.streams = 0
         self.reads = True
         """False: streams are taken, and never read."""
-        self.port = 0
+        (self.port,) = free_ports(1)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Listen; on the same port as before when it was started once."""
+        """Listen, again and again on the same port."""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add_PreviewServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
     async def stop(self) -> None:

@@ -28,6 +28,7 @@ from edgecore.scheduler.v1.scheduler_pb2_grpc import (
     SchedulerServiceServicer,
     add_SchedulerServiceServicer_to_server,
 )
+from edgecore_runtime.embedded.ports import free_ports
 
 SPEC = GenerationSpec(
     model="aiprod-nano", prompt="draw", width=64, height=64, frames=17, fps=8.0, steps=4, guidance=4.0
@@ -41,7 +42,7 @@ Out = asyncio.Queue[SchedulerMessage | None]
 class FakeScheduler(SchedulerServiceServicer):
     """Accepts every report of a lease it granted, revokes all others; remembers what it heard, in order."""
 
-    def __init__(self, ttl: float = 5.0, heartbeat: float = 0.05) -> None:
+    def __init__(self, ttl: float = 60.0, heartbeat: float = 0.05) -> None:
         self.ttl, self.heartbeat = ttl, heartbeat
         self.heard: list[WorkerMessage] = []
         self.streams = 0
@@ -50,13 +51,13 @@ class FakeScheduler(SchedulerServiceServicer):
         self.granted: dict[str, LeaseRef] = {}
         self._out: Out | None = None
         self._server: grpc.aio.Server | None = None
-        self.port = 0
+        (self.port,) = free_ports(1)
 
     async def start(self) -> None:
-        """Listen; on the same port as before when it was started once."""
+        """Listen, again and again on the same port."""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         add_SchedulerServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        self._server.add_insecure_port(f"127.0.0.1:{self.port}")
         await self._server.start()
 
     async def stop(self) -> None:
@@ -104,7 +105,7 @@ class FakeScheduler(SchedulerServiceServicer):
         self,
         job_id: str,
         token: int = 1,
-        time_limit: float = 30.0,
+        time_limit: float = 600.0,
         trace_context: dict[str, str] | None = None,
         **spec: object,
     ) -> LeaseRef:

@@ -105,7 +105,9 @@ def _sketch(request: Generate, step: int, number: int) -> Look:
     if word == "blind":
         raise MemoryError
     if word == "note":
-        Path(path).write_text(str(number + 1))
+        draft = Path(f"{path}.draft")
+        draft.write_text(str(number + 1))
+        draft.replace(path)
     if word == "noise":
         return Look(0, 1, np.random.default_rng(step).integers(0, 256, (480, 480, 3), np.uint8))
     video = _draw(dataclasses.replace(request, upscale=False), word)

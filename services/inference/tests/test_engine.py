@@ -30,13 +30,13 @@ async def test_an_engine_that_loads_too_long_is_killed(tmp_path: Path) -> None:
 async def test_an_engine_without_its_model() -> None:
     before = children()
     with pytest.raises(CheckpointUnusable, match=r"corrupt/model\.safetensors: its SHA-256"):
-        await EngineProcess.launch([*STANDIN, "corrupt"], start_seconds=10.0, grace_seconds=1.0)
+        await EngineProcess.launch([*STANDIN, "corrupt"], start_seconds=60.0, grace_seconds=1.0)
     assert children() <= before
 
 
 async def test_a_program_that_is_no_engine() -> None:
     with pytest.raises(EngineNotStarted, match="broke the protocol: b'hello"):
-        await EngineProcess.launch(["/bin/echo", "hello"], start_seconds=10.0, grace_seconds=1.0)
+        await EngineProcess.launch(["/bin/echo", "hello"], start_seconds=60.0, grace_seconds=1.0)
 
 
 async def test_not_ready_and_not_registered_until_the_model_is_loaded(

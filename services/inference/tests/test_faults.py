@@ -5,24 +5,14 @@ import shutil
 import signal
 from pathlib import Path
 
-import httpx
-
 from edgecore.common.v1.common_pb2 import Reason
 from edgecore_inference.domain.lease import RESEND_SECONDS
+from edgecore_runtime.clock import FakeClock
 from edgecore_runtime.testing import eventually
 
 from .conftest import Node, running
 from .fake_scheduler import FakeScheduler
 from .test_work import CANCELLED, FAILED, SUCCEEDED, report_of
-
-
-async def eventually_ready(node: Node) -> None:
-    async with httpx.AsyncClient(base_url=node.url) as client:
-
-        async def ready() -> bool:
-            return (await client.get("/health/ready")).status_code == 200
-
-        await eventually(ready)
 
 
 async def works_again(node: Node, scheduler: FakeScheduler) -> bool:
@@ -55,19 +45,20 @@ async def test_engine_killed_while_idle(node: Node, scheduler: FakeScheduler) ->
     assert engine is not None
     os.kill(engine, signal.SIGKILL)
     await eventually(lambda: node.engine_pid() not in (engine, None))
-    await eventually_ready(node)
+    await node.ready()
     assert await works_again(node, scheduler)
     assert len(scheduler.registrations()) == 1
 
 
-async def test_deaf_engine_is_killed_after_the_grace(node, scheduler, tmp_path) -> None:
+async def test_deaf_engine_is_killed_after_the_grace(start_node, scheduler, tmp_path) -> None:
+    node = await start_node(engine_grace_seconds=0.3)
     lease = scheduler.assign("job-1", prompt=f"deaf:{tmp_path}/never")
     await eventually(lambda: scheduler.sampling(lease))
     engine = node.engine_pid()
     scheduler.cancel(lease)
     report = await report_of(scheduler, lease)
     assert (report.outcome, report.reason) == (CANCELLED, Reason.REASON_CANCELLED_BY_USER)
-    assert report.measurements.generate_seconds >= 0.3  # the grace of these tests
+    assert report.measurements.generate_seconds >= 0.3  # the grace
     assert not running(engine)
     assert await works_again(node, scheduler)
 
@@ -91,13 +82,14 @@ async def test_cancelled_in_the_same_breath(node: Node, scheduler: FakeScheduler
     assert await works_again(node, scheduler)
 
 
-async def test_stopped_engine_runs_into_the_time_limit(node: Node, scheduler: FakeScheduler) -> None:
+async def test_stopped_engine_runs_into_the_time_limit(start_node, scheduler: FakeScheduler) -> None:
+    node = await start_node(engine_grace_seconds=0.3)
     engine = node.engine_pid()
     assert engine is not None
-    lease = scheduler.assign("job-1", prompt="stop", time_limit=0.4)
+    lease = scheduler.assign("job-1", prompt="stop", time_limit=2.5)
     report = await report_of(scheduler, lease)
     assert (report.outcome, report.reason) == (FAILED, Reason.REASON_TIMEOUT)
-    assert report.detail == "not done after 0.4 s"
+    assert report.detail == "not done after 2.5 s"
     assert not running(engine)
     assert await works_again(node, scheduler)
 
@@ -185,17 +177,20 @@ async def test_a_stale_lease_is_revoked_at_reconnect(node, scheduler, tmp_path) 
 
 
 async def test_no_contact_for_the_ttl_stops_the_work(settings, scheduler, tmp_path, start_node) -> None:
-    scheduler.ttl = 0.5
-    node = await start_node()
+    clock = FakeClock()
+    node = await start_node(clock=clock)
     lease = scheduler.assign("job-1", prompt=f"hold:{tmp_path}/never")
     await eventually(lambda: scheduler.sampling(lease))
     engine = node.engine_pid()
     # Heartbeats keep it alive past its TTL.
-    seen = len(scheduler.heartbeats())
-    await eventually(lambda: len(scheduler.heartbeats()) > seen + 15)
+    for _ in range(2):
+        seen = len(scheduler.heartbeats())
+        clock.advance(scheduler.ttl * 2 / 3)
+        await eventually(lambda seen=seen: len(scheduler.heartbeats()) > seen)
     assert list(scheduler.heartbeats()[-1].leases) == [lease]
 
     await scheduler.stop()
+    clock.advance(scheduler.ttl + 1)
     await eventually(lambda: not node.scratch_files())
     assert node.engine_pid() == engine
     await scheduler.start()
@@ -262,7 +257,7 @@ async def test_leaving_finishes_the_job(settings, scheduler, tmp_path, start_nod
 
 
 async def test_leaving_gives_back_what_takes_too_long(settings, scheduler, tmp_path, start_node) -> None:
-    node = await start_node(drain_seconds=0.2)
+    node = await start_node(drain_seconds=0.2, engine_grace_seconds=0.3)
     engine = node.engine_pid()
     lease = scheduler.assign("job-1", prompt=f"deaf:{tmp_path}/never")
     await eventually(lambda: scheduler.sampling(lease))

@@ -49,20 +49,26 @@ async def metric(node: Node, line: str) -> float:
     return float(found[0]) if found else 0.0
 
 
+def until(frames: list[Frame], **last: int) -> list[Frame]:
+    """The frames, once one of them has these values."""
+    there = any(all(getattr(one, name) == value for name, value in last.items()) for one in frames)
+    return frames if there else []
+
+
 def in_order(frames: list[Frame]) -> bool:
     numbers, steps = [one.number for one in frames], [one.step for one in frames]
     return numbers == sorted(set(numbers)) and steps == sorted(steps)
 
 
 async def test_frames_arrive_in_order_and_end_as_the_video(node: Node, scheduler, preview) -> None:
-    lease = scheduler.assign("job-1", token=3, prompt="pace", steps=20)
+    lease = scheduler.assign("job-1", token=3, prompt="pace", steps=100)
     report = await report_of(scheduler, lease)
-    frames = await eventually(lambda: preview.of("job-1") if preview.of("job-1")[-1].step == 20 else [])
+    frames = await eventually(lambda: until(preview.of("job-1"), step=100))
     assert len(frames) >= 5
     assert in_order(frames)
     assert {one.number >> 20 for one in frames} == {one.attempt for one in frames} == {3}
     assert {(one.frames, one.steps, one.width, one.height, one.media_type) for one in frames} == {
-        (17, 20, 64, 64, "image/jpeg")
+        (17, 100, 64, 64, "image/jpeg")
     }
     assert len({one.frame for one in frames}) >= 3, "they walk through the clip"
 
@@ -76,7 +82,7 @@ async def test_frames_arrive_in_order_and_end_as_the_video(node: Node, scheduler
 async def test_the_last_frame_of_an_upscaled_video_has_its_size(node: Node, scheduler, preview) -> None:
     lease = scheduler.assign("job-1", prompt="pace", steps=20, upscale=True)
     await report_of(scheduler, lease)
-    frames = await eventually(lambda: preview.of("job-1") if preview.of("job-1")[-1].width == 128 else [])
+    frames = await eventually(lambda: until(preview.of("job-1"), width=128))
     assert in_order(frames)
     assert {one.steps for one in frames} == {20}
     assert {one.width for one in frames[:-1]} == {64}
@@ -84,12 +90,13 @@ async def test_the_last_frame_of_an_upscaled_video_has_its_size(node: Node, sche
 
 
 async def test_the_next_job_and_the_next_attempt_begin_anew(node: Node, scheduler, preview) -> None:
-    for job_id, token in (("job-1", 1), ("job-1", 2), ("job-2", 1)):
-        await report_of(scheduler, scheduler.assign(job_id, token=token, prompt="pace"))
+    for job_id, token, steps in (("job-1", 1, 20), ("job-1", 2, 20), ("job-2", 1, 4)):
+        await report_of(scheduler, scheduler.assign(job_id, token=token, prompt="pace", steps=steps))
     await eventually(lambda: preview.of("job-2"))
     assert in_order_by_number(preview.of("job-1"))
     assert {one.attempt for one in preview.of("job-1")} == {1, 2}
-    assert preview.of("job-2")[0].number == 2**20 + 1
+    # Not always the first: who cannot send in time sends the newer one.
+    assert 0 < preview.of("job-2")[0].number - 2**20 <= 5, "four steps and the final frame"
 
 
 def in_order_by_number(frames: list[Frame]) -> bool:
@@ -119,9 +126,13 @@ async def test_the_service_goes_and_comes_back_in_mid_job(node, scheduler, previ
         return await metric(node, "edgecore_inference_preview_connected") == 0.0
 
     await eventually(away)
-    before, last = drawn.read_text(), scheduler.progress(lease)[-1].step
-    await eventually(lambda: scheduler.progress(lease)[-1].step > last + 20)
-    assert int(drawn.read_text()) <= int(before) + 1, "the engine draws no more"
+
+    async def draws_no_more() -> bool:
+        before, last = drawn.read_text(), scheduler.progress(lease)[-1].step
+        await eventually(lambda: scheduler.progress(lease)[-1].step > last + 20)
+        return drawn.read_text() == before
+
+    await eventually(draws_no_more)
 
     seen = len(preview.frames)
     await preview.start()

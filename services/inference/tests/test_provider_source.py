@@ -121,7 +121,7 @@ async def test_an_order_without_an_answer_ends_unclear_and_is_counted_as_billed(
 
 
 async def test_an_order_is_waited_for_again_after_a_restart(house: House) -> None:
-    house.desk.faults = Faults(seconds=0.5)
+    house.desk.faults = Faults(seconds=60)
     first = asyncio.create_task(house.attempt(1).run())
     await eventually(lambda: house.book.of("job_1") not in (None, Placed(PLACING, 3)))
     known = house.book.of("job_1")
@@ -130,6 +130,7 @@ async def test_an_order_is_waited_for_again_after_a_restart(house: House) -> Non
     await asyncio.gather(first, return_exceptions=True)
     # As a SIGKILL leaves it: nobody withdrew the order.
     house.desk.orders[known.task].cancelled = False
+    house.desk.orders[known.task].ready_after = 0.0
     house.book.note("job_1", known)
     report = await house.attempt(2).run()
     assert report.outcome == AttemptOutcome.ATTEMPT_OUTCOME_SUCCEEDED, report.detail
@@ -145,7 +146,7 @@ async def test_a_node_that_died_while_placing_does_not_place_again(house: House)
 
 async def test_a_time_limit_stops_the_order_and_says_so(house: House) -> None:
     house.desk.faults = Faults(seconds=60)
-    report = await house.attempt(seconds=0.5).run()
+    report = await house.attempt(seconds=2.0).run()
     assert failed(report, Reason.TIMEOUT)
     assert [order.cancelled for order in house.desk.orders.values()] == [True]
     assert report.measurements.provider_seconds == 0
@@ -153,7 +154,7 @@ async def test_a_time_limit_stops_the_order_and_says_so(house: House) -> None:
 
 async def test_a_time_limit_while_the_order_is_placed_is_unclear_and_nothing_is_placed_again(house: House) -> None:
     house.desk.faults = Faults(hang=True)
-    report = await house.attempt(seconds=0.5).run()
+    report = await house.attempt(seconds=2.0).run()
     assert failed(report, Reason.PROVIDER_UNCLEAR)
     assert report.measurements.provider_seconds == 3
     house.desk.faults = Faults()
@@ -162,15 +163,15 @@ async def test_a_time_limit_while_the_order_is_placed_is_unclear_and_nothing_is_
 
 
 async def test_a_video_that_is_paid_for_is_brought_whatever_is_left_of_the_limit(house: House) -> None:
-    house.desk.faults = Faults(seconds=0.1, file_seconds=0.8)
-    report = await house.attempt(seconds=0.7).run()
+    house.desk.faults = Faults(seconds=0.1, file_seconds=2.5)
+    report = await house.attempt(seconds=2.0).run()
     assert report.outcome == AttemptOutcome.ATTEMPT_OUTCOME_SUCCEEDED, report.detail
 
 
 async def test_an_order_that_cannot_be_stopped_is_unclear(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider_source, "WITHDRAW_SECONDS", 0.2)
     house.desk.faults = Faults(seconds=60)
-    running = asyncio.create_task(house.attempt(seconds=1.0).run())
+    running = asyncio.create_task(house.attempt(seconds=3.0).run())
     await eventually(lambda: house.orders == 1)
     house.desk.faults = Faults(seconds=60, looks_status=500)
     report = await running

@@ -148,7 +148,7 @@ def test_a_book_remembers_orders_through_a_restart(tmp_path: Any) -> None:
 
 
 def impatient(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[type(provider).__module__], "SUBMIT_SECONDS", 0.3)
+    monkeypatch.setattr(sys.modules[type(provider).__module__], "SUBMIT_SECONDS", 3.0)
 
 
 async def test_close_ends_connections(provider: Provider) -> None:

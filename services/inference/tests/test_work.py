@@ -44,6 +44,7 @@ async def test_registers_when_the_engine_is_ready(node: Node, scheduler: FakeSch
     assert list(registered.models) == ["aiprod-nano"]
     assert registered.capacity == 1
     assert not registered.leases
+    await node.ready()
     async with httpx.AsyncClient(base_url=node.url) as client:
         ready = await client.get("/health/ready")
         assert ready.json() == {"status": "ok", "failures": {}}

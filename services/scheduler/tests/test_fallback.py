@@ -14,7 +14,7 @@ from .conftest import Node, Scheduler, running
 
 # Nobody here sends heartbeats, so leases are long.
 CHAIN = {"fallback_backends": "runway,veo", "breaker_pause": 0.4, "attempt_limit": 6, "lease_ttl": 60.0}
-SLOW_RETRIES = {"retry_pause": 1.0}
+SLOW_RETRIES = {"retry_pause": 60.0}
 QUOTES = {"runway": 50_000, "veo": 80_000}
 
 
@@ -50,10 +50,13 @@ async def gets_nothing(node: Node, seconds: float = 1.2) -> None:
         await node.receive("assign", seconds)
 
 
+async def is_explained(scheduler: Scheduler, job_id: str, *decision: str) -> bool:
+    return decision in await scheduler.explain(job_id)
+
+
 async def waits_for(scheduler: Scheduler, job_id: str, *decision: str) -> None:
     async def stated() -> bool:
-        known = await scheduler.state(job_id)
-        return known == "QUEUED" and decision in await scheduler.explain(job_id)
+        return await scheduler.state(job_id) == "QUEUED" and await is_explained(scheduler, job_id, *decision)
 
     await eventually(stated)
 
@@ -179,7 +182,7 @@ async def test_an_order_that_nobody_can_tell_of_ends_the_job(database_url: str, 
         job_id = await scheduler.generate(quotes=QUOTES)
         await runway.receive("assign")
         runway.close()
-        await waits_for(scheduler, job_id, "runway", "SKIPPED", "no_node")
+        await eventually(lambda: is_explained(scheduler, job_id, "runway", "SKIPPED", "no_node"))
 
         async def ended() -> bool:
             return await scheduler.state(job_id) == "ERROR"
@@ -226,6 +229,7 @@ async def all_fail(scheduler: Scheduler, runway: Node) -> list[str]:
         runway.finish(assign.lease, "FAILED", "PROVIDER_ERROR")
     for _ in jobs:
         await runway.receive("accepted")
+    await scheduler.end_pauses()
     return jobs
 
 

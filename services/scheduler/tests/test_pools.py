@@ -59,7 +59,7 @@ async def reads(scheduler: Scheduler, *states: str, keep: tuple[Node, pb.Assign]
 
 
 async def test_a_nodes_life_is_told_once_a_step(database_url: str, embedded: EmbeddedParts) -> None:
-    async with running(database_url, embedded) as scheduler:
+    async with running(database_url, embedded, lease_ttl=5.0) as scheduler:
         node = scheduler.node()
         await node.register()
         await scheduler.generate()
@@ -71,7 +71,7 @@ async def test_a_nodes_life_is_told_once_a_step(database_url: str, embedded: Emb
         await reads(scheduler, "READY", "DRAINING", "DRAINED")
         node.close()
         await reads(scheduler, "READY", "DRAINING", "DRAINED", "GONE")
-    async with running(database_url, embedded) as scheduler:
+    async with running(database_url, embedded, lease_ttl=5.0) as scheduler:
         node = scheduler.node()
         await node.register()
         await reads(scheduler, "READY", "DRAINING", "DRAINED", "GONE", "DRAINED")

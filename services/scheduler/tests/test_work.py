@@ -79,6 +79,7 @@ async def test_a_silent_nodes_job_goes_to_another_and_its_late_report_is_refused
     job_id = await scheduler.generate()
     stale = await silent.receive("assign")
     await other.register()
+    await scheduler.expire_leases()
     fresh = await other.receive("assign")
     assert (fresh.job_id, fresh.attempt) == (job_id, 2)
     woken = scheduler.node("silent")
@@ -158,6 +159,8 @@ async def test_cancel_of_a_node_that_vanished(scheduler: Scheduler) -> None:
     await node.receive("assign")
     node.close()
     await scheduler.cancel(job_id)
+    await eventually(lambda: scheduler.is_to_be_cancelled(job_id))
+    await scheduler.expire_leases()
 
     async def cancelled() -> bool:
         return await scheduler.state(job_id) == "CANCELLED"

@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
+from aiokafka import TopicPartition
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
 
+from edgecore_contracts.cloudevents import Event, decode
 from edgecore_runtime.database import Database
 from edgecore_runtime.embedded.parts import EmbeddedParts, embedded_parts
+from edgecore_runtime.kafka_clients import opened, reader
 
 POLL_SECONDS = 0.02
 SESSION_SECONDS = 6.0 if os.environ.get("EDGECORE_TEST_REAL") else 2.0
@@ -72,6 +75,20 @@ async def schema_drift(database: Database, tables: MetaData) -> list[Any]:
 
     async with database.engine.connect() as connection:
         return await connection.run_sync(differences)
+
+
+async def published(bootstrap: str, topic: str) -> list[Event]:
+    """Every event that the broker has on the topic now, read to the ends: silence may be a slow broker's."""
+    found: list[Event] = []
+    async with asyncio.timeout(60), opened(reader(bootstrap)) as consumer:
+        partitions = [TopicPartition(topic, one) for one in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        while any([await consumer.position(one) < ends[one] for one in partitions]):
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
+                found += [decode(one.key, one.value, one.headers) for one in records]
+    return found
 
 
 async def eventually(condition: Callable[[], Value | Awaitable[Value]], seconds: float = 30.0) -> Value:
