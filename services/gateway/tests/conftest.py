@@ -208,7 +208,7 @@ async def house(
     )
     await server.start()
     addresses = {"scheduler_address": f"127.0.0.1:{server.port}", "preview_address": preview_address}
-    settings = settings_for(parts, folder, key_cache=0, **addresses)
+    settings = settings_for(parts, folder, key_cache=0, preview_send_timeout=60.0, **addresses)
     await schema.migrate(settings)
     service = build(settings)
     database = Database(settings.database_url, SCHEMA, 4)
