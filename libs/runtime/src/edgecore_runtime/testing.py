@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import psutil
 import pytest
-from aiokafka import TopicPartition
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData
@@ -80,12 +79,11 @@ async def schema_drift(database: Database, tables: MetaData) -> list[Any]:
 async def published(bootstrap: str, topic: str) -> list[Event]:
     """Every event that the broker has on the topic now, read to the ends: silence may be a slow broker's."""
     found: list[Event] = []
-    async with asyncio.timeout(60), opened(reader(bootstrap)) as consumer:
-        partitions = [TopicPartition(topic, one) for one in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        while any([await consumer.position(one) < ends[one] for one in partitions]):
+    consumer = reader(bootstrap)
+    consumer.subscribe([topic])
+    async with asyncio.timeout(60), opened(consumer):
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(one) < end for one, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 found += [decode(one.key, one.value, one.headers) for one in records]
     return found
