@@ -37,7 +37,7 @@ def test_one_trace_joins_http_kafka_grpc_and_the_engine(local_stack: StackProces
         client.wait(job.id, SECONDS)
 
     def joined() -> list[dict[str, Any]]:
-        """The spans that no other is above, once each service has written its own: the request alone."""
+        """The trace, once each service has written its spans and only one of them has none above it."""
         trace = trace_of(local_stack.directory / "traces", job.id)
         ids = {span["context"]["span_id"] for span in trace}
         roots = [span for span in trace if span["parent_id"] not in ids]

@@ -183,9 +183,9 @@ async def test_no_contact_for_the_ttl_stops_the_work(settings, scheduler, tmp_pa
     await eventually(lambda: scheduler.sampling(lease))
     engine = node.engine_pid()
     # Heartbeats keep it alive past its TTL.
-    for _ in range(2):
+    for _ in range(4):
         seen = len(scheduler.heartbeats())
-        clock.advance(scheduler.ttl * 2 / 3)
+        clock.advance(scheduler.ttl / 3)
         await eventually(lambda seen=seen: len(scheduler.heartbeats()) > seen)
     assert list(scheduler.heartbeats()[-1].leases) == [lease]
 
