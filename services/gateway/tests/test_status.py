@@ -10,8 +10,6 @@ import pytest
 from edgecore.scheduler.v1 import scheduler_pb2
 from edgecore_contracts.states import JobState
 from edgecore_gateway.adapters import live_progress
-from edgecore_gateway.adapters.live_progress import LiveProgress
-from edgecore_runtime.clock import FakeClock
 from edgecore_runtime.ids import new_id
 from edgecore_runtime.testing import eventually
 
@@ -129,21 +127,17 @@ async def test_the_place_in_the_queue_is_shown(
     assert (seen["queue_position"], seen["eta_seconds"]) == (3, 4.5)
 
 
-async def test_many_readers_ask_the_scheduler_seldom(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_readers_ask_the_scheduler_seldom(
+    house: Any, client: httpx.AsyncClient, kit: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_progress, "KEEP_SECONDS", 60.0)
     monkeypatch.setattr(live_progress, "CALL_SECONDS", 20.0)
-    job_id, clock = new_id("job"), FakeClock()
+    job_id = await kit.new_job(client)
     house.scheduler.known[job_id] = progress(JobState.QUEUED, queue_position=3)
-    live = LiveProgress(house.settings.scheduler_address, clock)
-    await live.start()
-    try:
-        for calls in (1, 2):
-            for _ in range(2):
-                seen = await asyncio.gather(*(live.of(job_id) for _ in range(20)))
-                assert {one.queue_position for one in seen if one} == {3}
-            assert house.scheduler.calls[job_id] == calls
-            clock.advance(1.0)
-    finally:
-        await live.stop()
+    await house.tell(kit.changed(job_id, 1))
+    await reach(client, job_id, "QUEUED", queue_position=3)
+    await asyncio.gather(*(client.get(f"/api/v1/status/{job_id}") for _ in range(40)))
+    assert house.scheduler.calls[job_id] == 1
 
 
 async def test_a_wait_ends_after_its_time(client: httpx.AsyncClient, kit: SimpleNamespace) -> None:

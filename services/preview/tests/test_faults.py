@@ -96,7 +96,7 @@ async def test_a_redis_that_hangs_costs_frames_and_neither_time_nor_memory(
         began = time.monotonic()
         accepted, dropped = await preview.publish(*(kit.made(job_id, n, size=200_000) for n in range(1, 201)))
         assert (accepted, dropped) == (0, 200)  # 40 MB through a backlog of 1 MiB
-        assert time.monotonic() - began < 15  # batch by batch it would be 20
+        assert time.monotonic() - began < 8
         async with httpx.AsyncClient(base_url=preview.url) as client:
             metrics = (await client.get("/metrics")).text
         assert 'edgecore_preview_dropped_total{reason="slow"}' in metrics
