@@ -5,8 +5,7 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,15 +50,6 @@ def rendered(*options: str) -> list[Any]:
     """The chart's objects, with a trial's parts unless the options say otherwise."""
     text = helm("template", RELEASE, str(CHART), "--kube-version", "1.34.0", *options).stdout
     return [one for one in yaml.safe_load_all(text) if one]
-
-
-def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Poll twice a second until `condition()` is true; fail with `what` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.5)
-    return value
 
 
 @contextmanager
