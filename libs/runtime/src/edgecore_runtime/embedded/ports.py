@@ -33,9 +33,9 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
     """`count` different ports, each free a moment ago. Raises OSError when there are none to be had."""
     found: list[int] = []
-    first, last = (int(one) for one in os.environ.get(RANGE, f"{FIRST}-{LAST}").split("-"))
+    candidates = _range()
     with ExitStack() as held:
-        for port in random.sample(range(first, last + 1), ATTEMPTS + count):
+        for port in random.sample(candidates, min(ATTEMPTS + count, len(candidates))):
             if len(found) == count:
                 break
             candidate = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
@@ -45,5 +45,15 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
                 continue
             found.append(port)
     if len(found) < count:
-        raise OSError(f"found only {len(found)} of {count} free ports between {first} and {last}")
+        raise OSError(
+            f"found only {len(found)} of {count} free ports between {candidates[0]} and {candidates[-1]}"
+        )
     return found
+
+
+def _range() -> range:
+    text = os.environ.get(RANGE, f"{FIRST}-{LAST}")
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65_536):
+        raise OSError(f"{RANGE} must be two ports like {FIRST}-{LAST}, is {text!r}")
+    return range(int(first), int(last) + 1)
